@@ -1,0 +1,212 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"duet/rtmpchunk"
+	"duet/transport"
+	"duet/transport/wire"
+)
+
+// Limits of a Subscription.
+const (
+	subscriptionDelay    = time.Second // how long it waits for a frame after its capture
+	maxSubscriptionBytes = 16 << 20    // messages that its reader has not taken; beyond, media is dropped up to a key frame
+	messageCost          = 64          // counted for each message beside its payload
+)
+
+// Subscription is an audience inside the process: whole messages in their order, from the newest key frame on, with the
+// configurations and metadata that they need. A reader that is slow loses frames up to a later key frame; it never slows
+// anybody else.
+type Subscription struct {
+	loop    *Loop
+	stream  *stream
+	playout *transport.Playout
+	alarm   alarm
+	origin  time.Time
+
+	mu       sync.Mutex // guards what follows
+	queue    []rtmpchunk.Message
+	bytes    int
+	dropping bool
+	dropped  uint64
+	err      error // after the queue
+	ready    chan struct{}
+}
+
+// Subscribe joins a stream's audience. A stream that nobody publishes yet is waited for. It fails with ErrLimit, ErrStopped or ctx's
+// error.
+func (s *Server) Subscribe(ctx context.Context, name string) (*Subscription, error) {
+	l := s.loop
+	sub := &Subscription{loop: l, origin: l.origin, playout: transport.NewPlayout(subscriptionDelay, l.origin), ready: make(chan struct{}, 1)}
+	sub.alarm.ring = sub.flush
+	var failed error
+	err := l.mail.call(ctx, func(now time.Time) {
+		st := l.open(name)
+		if st == nil || len(st.players) >= l.cfg.MaxPlayers {
+			failed = ErrLimit
+			return
+		}
+		sub.stream = st
+		l.subs[sub] = struct{}{}
+		st.join(now, sub)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return sub, nil
+}
+
+// Read returns the next message, waiting for it. Its payload is the caller's. It fails with io.EOF after the stream's end, with
+// ErrClosed, ErrStopped, and ctx's error.
+func (s *Subscription) Read(ctx context.Context) (rtmpchunk.Message, error) {
+	for {
+		s.mu.Lock()
+		if len(s.queue) > 0 {
+			m := s.queue[0]
+			s.queue[0] = rtmpchunk.Message{}
+			s.queue = s.queue[1:]
+			s.bytes -= len(m.Payload) + messageCost
+			s.mu.Unlock()
+			return m, nil
+		}
+		err := s.err
+		s.mu.Unlock()
+		if err != nil {
+			return rtmpchunk.Message{}, err
+		}
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return rtmpchunk.Message{}, ctx.Err()
+		}
+	}
+}
+
+// Dropped is how many messages the reader was too slow for.
+func (s *Subscription) Dropped() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
+
+// Close leaves the stream.
+func (s *Subscription) Close() error {
+	_ = s.loop.mail.post(context.Background(), func(now time.Time) { s.detach(now) })
+	s.stop(ErrClosed)
+	return nil
+}
+
+// stop ends reading after what is queued; the first reason counts.
+func (s *Subscription) stop(err error) {
+	s.mu.Lock()
+	if s.err == nil {
+		s.err = err
+	}
+	s.mu.Unlock()
+	s.signal()
+}
+
+func (s *Subscription) signal() {
+	select {
+	case s.ready <- struct{}{}:
+	default:
+	}
+}
+
+// detach takes it out of the loop.
+func (s *Subscription) detach(now time.Time) {
+	if _, in := s.loop.subs[s]; !in {
+		return
+	}
+	delete(s.loop.subs, s)
+	s.loop.alarms.remove(&s.alarm)
+	s.playout.Close()
+	s.stream.leave(now, s)
+}
+
+// flush moves what the playout releases to the reader's queue. It runs in the loop.
+func (s *Subscription) flush(now time.Time) {
+	for {
+		r, ok := s.playout.Poll(now)
+		if !ok {
+			break
+		}
+		switch r.Kind {
+		case transport.ReleaseMessage:
+			s.put(&r)
+		case transport.ReleaseEnd:
+			s.stop(io.EOF)
+			s.detach(now)
+			return
+		case transport.ReleaseRun:
+		}
+	}
+	s.loop.alarms.set(&s.alarm, s.playout.Deadline())
+}
+
+// put copies a message into the queue, or drops it.
+func (s *Subscription) put(r *transport.Release) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Media {
+		if s.bytes+len(r.Message.Payload) > maxSubscriptionBytes {
+			s.dropping = true
+		} else if s.dropping && (r.Header.Key || !s.stream.cache.video) && s.bytes < maxSubscriptionBytes/2 {
+			s.dropping = false
+		}
+		if s.dropping {
+			s.dropped++
+			return
+		}
+	}
+	m := r.Message
+	m.Payload = bytes.Clone(m.Payload)
+	s.queue = append(s.queue, m)
+	s.bytes += len(m.Payload) + messageCost
+	s.signal()
+}
+
+// As an audience, in the loop.
+
+func (s *Subscription) begin(now time.Time, st *stream) {
+	order, seq := st.joinPoint()
+	s.playout.Start(now, &wire.Control{Type: wire.ControlStart, Instance: st.run, Order: order, Seq: seq})
+	if st.clockOK {
+		s.clock(now, st.offset)
+	}
+	for i := range st.cache.records {
+		s.playout.Record(now, recordMessage(&st.cache.records[i]))
+	}
+	for i, p := range st.cache.packets {
+		s.packet(now, p, st.cache.orders[i])
+	}
+}
+
+func (s *Subscription) packet(now time.Time, p *transport.Packet, _ uint64) {
+	p.Retain()
+	s.playout.Packet(now, p)
+}
+
+func (s *Subscription) control(now time.Time, m *wire.Control) {
+	switch m.Type {
+	case wire.ControlRecord:
+		s.playout.Record(now, m)
+	case wire.ControlSkip:
+		s.playout.Skip(m)
+	case wire.ControlEnd:
+		s.playout.End(now, m)
+	default:
+	}
+}
+
+func (s *Subscription) clock(_ time.Time, offset time.Duration) { s.playout.SetClock(offset) }
+
+func (s *Subscription) waiting(time.Time) {}

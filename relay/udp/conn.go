@@ -1,0 +1,73 @@
+package udp
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// socketBuffer is asked for in each direction: 4 MiB hold 100 ms of 300 Mbit/s.
+const socketBuffer = 4 << 20
+
+// Conn is a UDP socket. One goroutine may read while others write.
+type Conn struct {
+	udp *net.UDPConn
+	oob [oobSize]byte // for Read
+	out [oobSize]byte // for Write
+	// Buffers that the system granted are smaller than asked for; for a hint to the operator.
+	SmallBuffers bool
+}
+
+// Listen opens a socket on HOST:PORT. An empty host or :: takes IPv4 and IPv6; port 0 takes a free port.
+func Listen(address string) (*Conn, error) {
+	addr, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, fmt.Errorf("udp: %w", err)
+	}
+	u, err := net.ListenUDP("udp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("udp: %w", err)
+	}
+	c := &Conn{udp: u}
+	if err := c.setup(); err != nil {
+		_ = u.Close()
+		return nil, fmt.Errorf("udp: %w", err)
+	}
+	return c, nil
+}
+
+// LocalAddr is the address that the socket is bound to.
+func (c *Conn) LocalAddr() netip.AddrPort {
+	a, ok := c.udp.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return unmap(a.AddrPort())
+}
+
+// Read reads one datagram into b. remote is where it came from, local the address that it was sent to (zero if the system
+// does not tell). It fails with os.ErrDeadlineExceeded after the deadline of SetReadDeadline.
+func (c *Conn) Read(b []byte) (n int, remote netip.AddrPort, local netip.Addr, err error) {
+	n, oobn, _, remote, err := c.udp.ReadMsgUDPAddrPort(b, c.oob[:])
+	if err != nil {
+		return 0, remote, local, err
+	}
+	return n, unmap(remote), destination(c.oob[:oobn]), nil
+}
+
+// Write sends one datagram to remote, from local if that is set. Only one goroutine may write at a time.
+func (c *Conn) Write(b []byte, remote netip.AddrPort, local netip.Addr) error {
+	_, _, err := c.udp.WriteMsgUDPAddrPort(b, source(c.out[:], local), remote)
+	return err
+}
+
+// SetReadDeadline ends a Read at t; it may be called from any goroutine.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.udp.SetReadDeadline(t) }
+
+// Close closes the socket.
+func (c *Conn) Close() error { return c.udp.Close() }
+
+func unmap(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}

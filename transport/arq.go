@@ -1,0 +1,396 @@
+package transport
+
+import (
+	"time"
+
+	"duet/fec"
+	"duet/transport/wire"
+)
+
+// Limits of a session's send side.
+const (
+	maxQueuedBytes = 12 << 20 // media waiting to be sent for the first time: a cached GOP and a key frame of 4 MiB
+	maxBlocks      = 8192     // messages (parts) whose fate is open
+	expirySlack    = 20 * time.Millisecond
+	maxBudget      = 60 * time.Second
+)
+
+// item is one media datagram to be: a packet or a parity symbol of a block.
+type item struct {
+	blk    *block
+	gen    uint32
+	index  uint16
+	parity bool
+	again  bool // a retransmission
+}
+
+// size is the length of the frame that carries it.
+func (it *item) size() int {
+	if it.parity {
+		return wire.RepairHeader + it.blk.symbolSize()
+	}
+	return 1 + len(it.blk.packets[it.index].Data)
+}
+
+// queue is a FIFO of items; a slice used as a ring would save little.
+type queue struct {
+	items []item
+	head  int
+}
+
+func (q *queue) push(it item) { q.items = append(q.items, it) }
+
+// peek returns the first item that is still wanted, dropping those that are not.
+func (q *queue) peek() (*item, bool) {
+	for q.head < len(q.items) {
+		it := &q.items[q.head]
+		if it.blk.live && it.blk.gen == it.gen {
+			return it, true
+		}
+		q.drop()
+	}
+	return nil, false
+}
+
+func (q *queue) drop() {
+	q.items[q.head] = item{}
+	q.head++
+	switch {
+	case q.head == len(q.items):
+		q.items, q.head = q.items[:0], 0
+	case q.head >= 256 && q.head*2 >= len(q.items):
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+}
+
+// sendSide keeps the media that goes out: blocks by message, and four queues in the order in which they are served.
+type sendSide struct {
+	policy Policy
+	budget time.Duration
+	start  time.Time // when the session began: older frames count from here
+
+	blocks map[blockKey]*block
+	fifo   []*block // by age, for expiry
+	free   []*block
+
+	again, repair, audio, video queue
+	queuedBytes                 int
+
+	streamKnown bool
+	stream      time.Duration // stream time minus our clock
+	encoder     fec.Encoder
+	scratch     [MaxBlock][]byte
+
+	run     uint32 // instance named in our START
+	order   uint64 // of the newest message handed to us, whole
+	skipped uint64 // one past the last message that the peer was told to skip
+}
+
+func (s *sendSide) init(p Policy, budget time.Duration, now time.Time) {
+	if p == nil {
+		p = Adaptive{}
+	}
+	s.policy, s.budget, s.start = p, min(budget, maxBudget), now
+	s.blocks = make(map[blockKey]*block)
+}
+
+// SetStreamClock tells a sender how stream time relates to its own session clock: stream minus own. Until then nothing is ever
+// too late. A pusher whose captures are on its session clock sets 0.
+func (c *Conn) SetStreamClock(offset time.Duration) {
+	c.send.stream, c.send.streamKnown = offset, true
+}
+
+// Budget is how long after its capture the client still wants a frame.
+func (c *Conn) Budget() time.Duration { return c.send.budget }
+
+// add takes a packet into its block and queues it.
+func (s *sendSide) add(now time.Time, p *Packet, c *Conn) error {
+	key, k := keyOf(&p.Header)
+	b := s.blocks[key]
+	if b == nil {
+		if s.queuedBytes > maxQueuedBytes || len(s.fifo) >= maxBlocks {
+			return ErrQueueFull
+		}
+		b = s.newBlock()
+		b.reset(&p.Header, int(key.first), k, now)
+		b.deadline = s.deadline(now, b, c)
+		s.order = max(s.order, expand16(p.Header.Order, s.order))
+		s.blocks[key] = b
+		s.fifo = append(s.fifo, b)
+		if len(s.fifo) == 1 {
+			c.timer.setEarlier(timerExpire, s.expiry(b))
+		}
+	}
+	i := int(p.Header.Index) - b.first
+	if b.state[i] != symbolAbsent {
+		return nil // the relay's ring drops repeats; this is for other callers
+	}
+	p.Retain()
+	b.packets[i], b.state[i] = p, symbolQueued
+	b.have++
+	b.queued++
+	s.queuedBytes += len(p.Data)
+	q := &s.audio
+	if b.video {
+		q = &s.video
+	}
+	q.push(item{blk: b, gen: b.gen, index: uint16(i)})
+	return nil
+}
+
+func (s *sendSide) newBlock() *block {
+	if n := len(s.free); n > 0 {
+		b := s.free[n-1]
+		s.free = s.free[:n-1]
+		return b
+	}
+	return &block{}
+}
+
+// deadline is when the block is of no more use: its capture plus the budget, on our clock. Frames from before the session (a
+// joining player's first GOP) count from its start.
+func (s *sendSide) deadline(now time.Time, b *block, c *Conn) time.Time {
+	if !s.streamKnown {
+		return now.Add(s.budget)
+	}
+	captured := c.origin.Add(FromTicks(b.capture, c.Clock(now)+s.stream) - s.stream)
+	if captured.Before(s.start) {
+		captured = s.start
+	}
+	if captured.After(now) { // clocks are estimates
+		captured = now
+	}
+	return captured.Add(s.budget)
+}
+
+// expiry is when the sender lets go of a block.
+func (s *sendSide) expiry(b *block) time.Time { return b.deadline.Add(expirySlack) }
+
+// peek returns the next media item: answers to losses, then parity of what has been sent, then new audio, then new video.
+func (s *sendSide) peek(now time.Time, c *Conn) (*item, bool) {
+	for _, q := range [...]*queue{&s.again, &s.repair, &s.audio, &s.video} {
+		for {
+			it, ok := q.peek()
+			if !ok {
+				break
+			}
+			if !now.After(s.expiry(it.blk)) {
+				return it, true
+			}
+			s.abandon(it.blk, c)
+		}
+	}
+	return nil, false
+}
+
+// queueOf finds the queue whose head an item is.
+func (s *sendSide) queueOf(it *item) *queue {
+	switch {
+	case it.again:
+		return &s.again
+	case it.parity:
+		return &s.repair
+	case it.blk.video:
+		return &s.video
+	default:
+		return &s.audio
+	}
+}
+
+// write appends the frame.
+func (s *sendSide) write(it *item, b []byte) []byte {
+	if !it.parity {
+		return wire.AppendMedia(b, it.blk.packets[it.index].Data)
+	}
+	blk := it.blk
+	b = wire.AppendRepairHeader(b, wire.Repair{Video: blk.video, Base: blk.baseSeq, K: blk.k, Index: int(it.index)})
+	return s.encoder.Parity(b, s.packets(blk), int(it.index))
+}
+
+// packets lists a block's RTP packets for the encoder.
+func (s *sendSide) packets(b *block) [][]byte {
+	for i, p := range b.packets[:b.k] {
+		s.scratch[i] = p.Data
+	}
+	return s.scratch[:b.k]
+}
+
+// record is what the sent log keeps of an item.
+func (s *sendSide) record(it *item) sentPacket {
+	r := sentPacket{kind: sentSource, eliciting: true, index: it.index, blk: it.blk, gen: it.gen}
+	if it.parity {
+		r.kind = sentParity
+	}
+	return r
+}
+
+// pop takes the item that was just sent off its queue; when it was the block's last packet, the policy says how much parity
+// follows at once.
+func (s *sendSide) pop(now time.Time, it *item, c *Conn) {
+	b := it.blk
+	switch {
+	case it.parity:
+		c.stats.RepairsSent++
+	case it.again:
+		c.stats.Retransmits++
+		b.state[it.index] = symbolInFlight
+	default:
+		c.stats.PacketsSent++
+		c.stats.MediaBytesSent += uint64(len(b.packets[it.index].Data))
+		s.queuedBytes -= len(b.packets[it.index].Data)
+		b.state[it.index] = symbolInFlight
+		b.sent++
+	}
+	b.queued--
+	b.inFlight++
+	s.queueOf(it).drop()
+	if b.sent == b.k && !b.planned {
+		b.planned = true
+		s.addParity(b, s.policy.Parity(c.plan(now, b)))
+	}
+}
+
+// addParity queues n fresh parity symbols of a complete block.
+func (s *sendSide) addParity(b *block, n int) {
+	for range n {
+		if b.parity >= wire.MaxRepairParity {
+			return
+		}
+		s.repair.push(item{blk: b, gen: b.gen, index: uint16(b.parity), parity: true})
+		b.parity++
+		b.queued++
+	}
+}
+
+// delivered notes an acknowledged symbol; a block with enough of them is done.
+func (s *sendSide) delivered(p *sentPacket) {
+	b := p.blk
+	if b == nil || !b.live || b.gen != p.gen {
+		return
+	}
+	b.inFlight--
+	b.delivered++
+	if p.kind == sentSource {
+		if b.state[p.index] == symbolDelivered { // arrived twice
+			b.delivered--
+		}
+		b.state[p.index] = symbolDelivered
+	}
+	if b.done() {
+		s.retire(b)
+	}
+}
+
+// lost notes a lost symbol and sends as much again as is now missing.
+func (s *sendSide) lost(now time.Time, p *sentPacket, c *Conn) {
+	b := p.blk
+	if b == nil || !b.live || b.gen != p.gen {
+		return
+	}
+	b.inFlight--
+	if p.kind == sentSource && b.state[p.index] == symbolInFlight {
+		b.state[p.index] = symbolLost
+	}
+	s.answer(now, b, c)
+}
+
+// answer queues what the receiver lacks: packets that are known to be lost, and, where the policy wants more certainty in the
+// rounds that remain, fresh parity.
+func (s *sendSide) answer(now time.Time, b *block, c *Conn) {
+	missing := b.missing()
+	if missing <= 0 {
+		return
+	}
+	extra := 0
+	if b.have == b.k {
+		extra = s.policy.Extra(missing, c.plan(now, b))
+	}
+	for i := range b.k {
+		if missing == 0 {
+			break
+		}
+		if b.state[i] == symbolLost {
+			b.state[i] = symbolAgain
+			b.queued++
+			missing--
+			s.again.push(item{blk: b, gen: b.gen, index: uint16(i), again: true})
+		}
+	}
+	if missing > 0 && b.have == b.k { // lost parity that was counted on, with no lost packet known
+		extra += missing
+	}
+	s.addParity(b, extra)
+}
+
+// abandon gives a block up: its time is over. The receiver is told when a part was never sent, which it could not guess.
+func (s *sendSide) abandon(b *block, c *Conn) {
+	c.stats.BlocksAbandoned++
+	if b.sent < b.have {
+		s.queuedBytes -= b.unsentBytes()
+		s.skip(b, c)
+	}
+	s.retire(b)
+}
+
+// skip tells the peer not to wait for a message.
+func (s *sendSide) skip(b *block, c *Conn) {
+	full := expand16(b.order, s.order)
+	if b.run != s.run || full < s.skipped {
+		return // another part of the same message, or of a run that is over
+	}
+	s.skipped = full + 1
+	c.stats.MessagesSkipped++
+	if err := c.SendControl(c.now, &wire.Control{Type: wire.ControlSkip, Order: full, Count: 1}); err != nil {
+		c.stats.ControlRefused++ // the receiver will find out by its own deadline
+	}
+}
+
+// retire takes a block out of service.
+func (s *sendSide) retire(b *block) {
+	delete(s.blocks, blockKey{run: b.run, order: b.order, first: uint16(b.first)})
+	b.release()
+}
+
+// expireBlocks lets go of blocks whose time is over, and recycles those that are done.
+func (c *Conn) expireBlocks(now time.Time) {
+	s := &c.send
+	n := 0
+	for n < len(s.fifo) {
+		b := s.fifo[n]
+		if b.live && !now.After(s.expiry(b)) {
+			break
+		}
+		if b.live {
+			s.abandon(b, c)
+		}
+		if len(s.free) < 64 {
+			s.free = append(s.free, b)
+		}
+		n++
+	}
+	s.fifo = append(s.fifo[:0], s.fifo[n:]...)
+	if len(s.fifo) > 0 {
+		c.timer.set(timerExpire, s.expiry(s.fifo[0]).Add(time.Millisecond))
+	}
+}
+
+// releaseAll gives up everything.
+func (s *sendSide) releaseAll() {
+	for _, b := range s.fifo {
+		if b.live {
+			b.release()
+		}
+	}
+	clear(s.blocks)
+	s.fifo = nil
+	s.again, s.repair, s.audio, s.video = queue{}, queue{}, queue{}, queue{}
+	s.queuedBytes = 0
+}
+
+// QueuedBytes is how much media waits to be sent for the first time.
+func (c *Conn) QueuedBytes() int { return c.send.queuedBytes }
+
+// Drained reports whether everything that was handed to Send, and every control message, has arrived or been given up.
+func (c *Conn) Drained() bool { return len(c.send.blocks) == 0 && c.control.drained() }

@@ -1,0 +1,93 @@
+package transport
+
+import (
+	"time"
+
+	"duet/transport/wire"
+)
+
+const (
+	feedbackInterval = 25 * time.Millisecond // at the latest after something that wants a report
+	gapInterval      = 8 * time.Millisecond  // at the earliest after the last report, when a gap shows
+	feedbackHistory  = 1024                  // packet numbers whose arrival is remembered
+)
+
+// feedbackState remembers what arrived, for the reports that the peer lives on.
+type feedbackState struct {
+	arrived  [feedbackHistory]uint32 // by packet number: ticks of arrival plus one; 0: not received
+	first    uint64                  // lowest number that a report may name
+	end      uint64                  // one past the highest received
+	reported [3]uint64               // where the last reports ended, oldest first
+	lastAt   time.Time
+	owed     bool // something ack-eliciting came since the last report
+	due      bool // its time has come
+	any      bool
+}
+
+// received notes a packet that opened.
+func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bool) {
+	gap := false
+	switch {
+	case !f.any:
+		f.any = true
+		f.first, f.end = pn, pn
+		if pn < feedbackHistory { // losses at the very beginning count too
+			f.first = 0
+		}
+		f.reported = [3]uint64{f.first, f.first, f.first}
+		gap = pn != f.first
+	case pn > f.end:
+		gap = true
+	case pn+feedbackHistory < f.end || pn < f.first:
+		return // too old to be of use
+	}
+	for ; f.end <= pn; f.end++ {
+		f.arrived[f.end%feedbackHistory] = 0
+	}
+	f.arrived[pn%feedbackHistory] = max(1, Ticks(c.Clock(now))+1)
+	if !eliciting {
+		return
+	}
+	f.owed = true
+	at := now.Add(feedbackInterval)
+	if gap {
+		at = f.lastAt.Add(gapInterval)
+	}
+	if !now.Before(at) {
+		f.due = true
+		return
+	}
+	c.timer.setEarlier(timerFeedback, at)
+}
+
+// wants reports whether a report should go now. With a PONG one goes along whenever there is something to tell.
+func (f *feedbackState) wants() bool { return f.any && f.due && f.end > f.reported[0] }
+
+// append writes a report into at most room bytes. It reaches back over the two before it: at 20 %
+// loss a packet then stays unreported, and is sent again for nothing, once in 125 times.
+func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byte {
+	f.due = false
+	if room < wire.FeedbackHeader+2 {
+		f.due = true
+		return b
+	}
+	most := uint64(min(wire.MaxFeedbackCount, (room-wire.FeedbackHeader)/2))
+	base := max(f.reported[0], f.first)
+	if f.end > feedbackHistory {
+		base = max(base, f.end-feedbackHistory)
+	}
+	if f.end-base > most {
+		base = f.end - most
+	}
+	clock := Ticks(c.Clock(now))
+	b = wire.AppendFeedbackHeader(b, uint32(base), clock, int(f.end-base))
+	for pn := base; pn < f.end; pn++ {
+		at := f.arrived[pn%feedbackHistory]
+		b = wire.AppendFeedbackRecord(b, at != 0, 0, clock+1-at)
+	}
+	f.reported = [3]uint64{f.reported[1], f.reported[2], f.end}
+	f.lastAt, f.owed = now, false
+	c.timer.clear(timerFeedback)
+	c.stats.FeedbackSent++
+	return b
+}

@@ -1,0 +1,210 @@
+package transport
+
+import (
+	"time"
+
+	"duet/transport/wire"
+)
+
+const (
+	packetThreshold    = 3 // RFC 9002 section 6.1.1: this many later ones arrived
+	maxPacketThreshold = 64
+	minReorder         = time.Millisecond
+	sentMemory         = 500 * time.Millisecond // how long beyond a round trip a packet is remembered after its fate is known
+	maxProbeBackoff    = 4
+)
+
+// lossDetector calls packets lost by what arrived after them: by count and by time, as RFC 9002 section 6 and RACK (RFC 8985)
+// do, both widened when a packet that was called lost turns up after all.
+type lossDetector struct {
+	newest    time.Time // when the newest acknowledged packet was sent
+	threshold uint64
+	reorder   time.Duration // extra time for stragglers, beyond a fraction of the round trip
+	probes    int           // questions since the last report
+	rate      lossRate
+}
+
+func (d *lossDetector) init() { d.threshold = packetThreshold }
+
+// lossRate is the share of packets lost: a fast and a slow average, of which the larger counts, so that it rises at once and
+// falls slowly.
+type lossRate struct {
+	fast, slow float64
+	burst      float64 // mean length of a run of losses
+	run        int
+}
+
+const (
+	lossFast  = 1.0 / 32
+	lossSlow  = 1.0 / 256
+	burstGain = 1.0 / 16
+)
+
+func (r *lossRate) note(lost bool) {
+	v := 0.0
+	if lost {
+		v = 1
+		r.run++
+	} else if r.run > 0 {
+		if r.burst == 0 {
+			r.burst = float64(r.run)
+		}
+		r.burst += (float64(r.run) - r.burst) * burstGain
+		r.run = 0
+	}
+	r.fast += (v - r.fast) * lossFast
+	r.slow += (v - r.slow) * lossSlow
+}
+
+// estimate is the share to plan for.
+func (r *lossRate) estimate() float64 { return max(r.fast, r.slow) }
+
+// receiveFeedback takes the peer's report: what arrived frees the window and completes blocks, what did not is lost or waited for.
+func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
+	base := expand(f.Base, c.sent.next)
+	count := uint64(f.Count())
+	if base+count > c.sent.next {
+		c.drop(DropFeedback) // reports what was never sent
+		return
+	}
+	c.stats.FeedbackReceived++
+	newestPN, newestAge, fresh := uint64(0), uint32(0), false
+	acked := 0
+	for i := range int(count) {
+		received, _, age := f.At(i)
+		if !received {
+			continue
+		}
+		pn := base + uint64(i)
+		p := c.sent.get(pn)
+		if p == nil || p.state == sentAcked {
+			continue
+		}
+		if p.state == sentLost {
+			c.falseLoss()
+		} else {
+			acked += c.acked(p)
+		}
+		p.state = sentAcked
+		newestPN, newestAge, fresh = pn, age, true
+		if p.at.After(c.loss.newest) {
+			c.loss.newest = p.at
+		}
+	}
+	if !fresh {
+		return
+	}
+	c.loss.probes = 0
+	if p := c.sent.get(newestPN); (!c.sent.any || newestPN > c.sent.largest) && newestAge < wire.FeedbackAgeMax {
+		c.rtt.sample(now, now.Sub(p.at)-time.Duration(newestAge)*Tick)
+		c.sent.largest, c.sent.any = newestPN, true
+	}
+	c.cc.acked(now, acked, &c.rtt)
+	c.detectLosses(now)
+	c.sent.prune(now.Add(-c.rtt.srtt() - sentMemory))
+	c.rearmProbe(now)
+}
+
+// acked takes one packet as delivered and returns the bytes that this frees.
+func (c *Conn) acked(p *sentPacket) int {
+	if !p.eliciting {
+		return 0
+	}
+	c.loss.rate.note(false)
+	switch p.kind {
+	case sentControl:
+		c.control.acked(p.offset, int(p.length))
+	case sentSource, sentParity:
+		c.send.delivered(p)
+	case sentOther:
+	}
+	p.blk = nil
+	return int(p.size)
+}
+
+// falseLoss widens the detector: the network reorders more than we allowed for.
+func (c *Conn) falseLoss() {
+	c.stats.FalseLosses++
+	c.loss.threshold = min(c.loss.threshold*2, maxPacketThreshold)
+	c.loss.reorder = min(max(c.loss.reorder*2, minReorder), c.rtt.srtt()/2)
+}
+
+// detectLosses calls lost what should have arrived by now, and sets the timer for what may still come.
+func (c *Conn) detectLosses(now time.Time) {
+	c.timer.clear(timerLoss)
+	if !c.sent.any {
+		return
+	}
+	wait := c.rtt.latest + max(c.rtt.min()/8, minReorder) + c.loss.reorder
+	for pn := c.sent.base; pn < c.sent.largest; pn++ {
+		p := c.sent.get(pn)
+		if p.state != sentInFlight || !p.eliciting || p.at.After(c.loss.newest) {
+			continue
+		}
+		lostAt := p.at.Add(wait)
+		if c.sent.largest-pn < c.loss.threshold && now.Before(lostAt) {
+			c.timer.setEarlier(timerLoss, lostAt)
+			continue
+		}
+		c.lost(now, p)
+	}
+}
+
+// lost takes one packet as gone.
+func (c *Conn) lost(now time.Time, p *sentPacket) {
+	c.stats.PacketsLost++
+	c.loss.rate.note(true)
+	c.requeue(now, p)
+}
+
+// sendAgain takes everything in flight as gone, through no fault of the network.
+func (c *Conn) sendAgain(now time.Time) {
+	for pn := c.sent.base; pn < c.sent.next; pn++ {
+		if p := c.sent.get(pn); p.state == sentInFlight && p.eliciting {
+			c.requeue(now, p)
+		}
+	}
+}
+
+// requeue queues again what a packet held, if that is still wanted.
+func (c *Conn) requeue(now time.Time, p *sentPacket) {
+	p.state = sentLost
+	c.cc.lost(int(p.size))
+	switch p.kind {
+	case sentControl:
+		c.control.lost(p.offset, int(p.length))
+	case sentSource, sentParity:
+		c.send.lost(now, p, c)
+	case sentOther:
+	}
+	p.blk = nil
+}
+
+// probe asks for a report when none came: the last packets of a burst have nothing behind them that would show their loss. A
+// PING is answered with a report, and the PING itself is what came after.
+func (c *Conn) probe(now time.Time) {
+	if c.cc.inFlight == 0 {
+		return
+	}
+	c.loss.probes++
+	c.stats.Probes++
+	if c.loss.probes > 1 { // not only the report was lost: stop waiting for what is out there
+		cut := now.Add(-c.rtt.probeAfter())
+		for pn := c.sent.base; pn < c.sent.next; pn++ {
+			if p := c.sent.get(pn); p.state == sentInFlight && p.eliciting && p.at.Before(cut) {
+				c.lost(now, p)
+			}
+		}
+	}
+	c.clock.ping = true
+	c.rearmProbe(now)
+}
+
+// rearmProbe sets the probe timer from the newest packet in flight, backed off while probes get no answer.
+func (c *Conn) rearmProbe(now time.Time) {
+	if c.cc.inFlight == 0 {
+		c.timer.clear(timerProbe)
+		return
+	}
+	c.timer.set(timerProbe, now.Add(c.rtt.probeAfter()<<min(c.loss.probes, maxProbeBackoff)))
+}

@@ -1,0 +1,144 @@
+package transport
+
+import (
+	"time"
+
+	"duet/rtmpchunk"
+)
+
+// Poll returns the next thing whose turn has come, false if that is nothing now; Deadline then says when to look again.
+func (p *Playout) Poll(now time.Time) (Release, bool) {
+	for {
+		if len(p.out) > 0 {
+			r := p.out[0]
+			p.out[0] = Release{}
+			p.out = p.out[1:]
+			return r, true
+		}
+		if !p.started {
+			return Release{}, false
+		}
+		if p.ended && p.next >= p.end {
+			if p.releasedEnd {
+				return Release{}, false
+			}
+			p.releasedEnd = true
+			return Release{Kind: ReleaseEnd, Run: p.run}, true
+		}
+		s := p.slots[p.next]
+		switch {
+		case s != nil && s.record != nil:
+			rec := s.record
+			p.releaseRecord(now, rec)
+			p.advance(s)
+		case s != nil && s.whole() && p.configured(s):
+			r, ok := p.releaseFrame(s)
+			p.advance(s)
+			if ok {
+				return r, true
+			}
+		case s != nil && s.skipped, p.next < p.floor && !s.started(), !now.Before(p.deadline()):
+			p.giveUp(s)
+		default:
+			return Release{}, false
+		}
+	}
+}
+
+// started reports whether anything of the message has come.
+func (s *playSlot) started() bool { return s != nil && (s.got > 0 || s.record != nil) }
+
+// configured reports whether the decoder configuration that a frame names has been released.
+func (p *Playout) configured(s *playSlot) bool {
+	return s.header.Config == 0 || p.config[s.header.Kind] == s.header.Config
+}
+
+// advance goes on to the next message.
+func (p *Playout) advance(s *playSlot) {
+	if s != nil {
+		p.drop(p.next, s)
+	}
+	p.next++
+	p.highest = max(p.highest, p.next)
+}
+
+// giveUp skips the next message.
+func (p *Playout) giveUp(s *playSlot) {
+	kind := rtmpchunk.Video
+	if s != nil && s.got > 0 {
+		kind = s.header.Kind
+	}
+	p.stats.Skipped[kind]++
+	p.gap[kind] = true
+	p.advance(s)
+}
+
+// releaseFrame rebuilds the message of a whole frame.
+func (p *Playout) releaseFrame(s *playSlot) (Release, bool) {
+	kind := s.header.Kind
+	p.payloads = p.payloads[:0]
+	for _, k := range s.packets {
+		p.payloads = append(p.payloads, k.Data[rtmpchunk.HeaderSize:])
+	}
+	m, body, err := rtmpchunk.AppendBody(p.body[:0], p.payloads)
+	p.body = body
+	if err != nil || m.Type != kind.MessageType() || m.Timestamp != s.header.Timestamp { // authentic and yet no message: the pusher's fault
+		p.stats.Skipped[kind]++
+		p.gap[kind] = true
+		return Release{}, false
+	}
+	p.stats.Released[kind]++
+	r := Release{
+		Kind: ReleaseMessage, Media: true, Message: m, Header: s.header, Run: p.run, Complete: s.complete, Gap: p.gap[kind],
+	}
+	if p.clockKnown {
+		r.Captured = p.capturedAt(s)
+	}
+	p.gap[kind] = false
+	return r, true
+}
+
+// capturedAt is when a frame was captured, by our clock.
+func (p *Playout) capturedAt(s *playSlot) time.Time {
+	clock := s.first.Sub(p.origin)
+	return p.origin.Add(FromTicks(s.header.Capture, clock+p.stream) - p.stream)
+}
+
+// deadline is when the next message is given up. Of a message of which nothing is known, the next known one tells; if there is
+// none, there is nothing to wait for and nothing to give up.
+func (p *Playout) deadline() time.Time {
+	for order := p.next; order < p.highest; order++ {
+		s := p.slots[order]
+		if !s.started() {
+			continue
+		}
+		from := s.first
+		if p.clockKnown && s.record == nil {
+			if from = p.capturedAt(s); from.Before(p.joined) {
+				from = p.joined
+			}
+		}
+		return from.Add(p.maxDelay)
+	}
+	if p.ended && p.next < p.end {
+		return p.endAt.Add(p.maxDelay)
+	}
+	return never
+}
+
+// never is later than any time a program meets.
+var never = time.Unix(1<<40, 0)
+
+// Deadline is when Poll should be called next if nothing comes before; zero: no need.
+func (p *Playout) Deadline() time.Time {
+	if len(p.out) > 0 {
+		return p.origin
+	}
+	if !p.started {
+		return time.Time{}
+	}
+	if d := p.deadline(); d != never {
+		return d
+	}
+	return time.Time{}
+}

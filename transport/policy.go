@@ -1,0 +1,103 @@
+package transport
+
+import (
+	"math"
+	"time"
+)
+
+// Plan is what a policy knows when it decides on redundancy for one block.
+type Plan struct {
+	K      int           // source packets
+	Video  bool          //
+	Key    bool          // key frame
+	Loss   float64       // share of packets lost on this hop, as estimated from reports
+	Burst  float64       // mean length of a run of losses, 0 unknown
+	RTT    time.Duration // smoothed
+	Left   time.Duration // until nobody wants the block any more
+	Rounds int           // how many more times a loss can be reported and answered in that time
+}
+
+// Policy decides how much redundancy a block gets. It keeps no state of the session; both methods may be asked at any time.
+type Policy interface {
+	// Parity is the number of parity symbols to send right behind the block's packets.
+	Parity(Plan) int
+	// Extra is the number of fresh parity symbols to add to the answer to missing losses.
+	Extra(missing int, p Plan) int
+}
+
+// Margins of a report round: what a receiver takes to see a gap and report it, and a sender to answer.
+const (
+	roundMargin   = 10 * time.Millisecond
+	arrivalMargin = 8 * time.Millisecond
+)
+
+// plan gathers the facts for a block.
+func (c *Conn) plan(now time.Time, b *block) Plan {
+	p := Plan{
+		K: b.k, Video: b.video, Key: b.key, Loss: c.loss.rate.estimate(), Burst: c.loss.rate.burst, RTT: c.rtt.srtt(), Left: b.deadline.Sub(now),
+	}
+	if spare := p.Left - p.RTT/2 - arrivalMargin; spare > 0 {
+		p.Rounds = int(spare / (p.RTT + roundMargin))
+	}
+	return p
+}
+
+// Adaptive is the default policy: per-block Reed-Solomon as a last resort. Where two or more report rounds fit before the deadline,
+// retransmission alone costs the least; with one, parity covers the common case and the answer to the last report is made
+// surer; with none, parity has to carry the block.
+type Adaptive struct{}
+
+// Shares of blocks that parity may leave incomplete, by what comes after it.
+const (
+	missNoRound  = 1e-3
+	missOneRound = 0.1
+	missLastWord = 1e-3
+	lossSafety   = 1.15 // an estimate is late and noisy
+	lossFloor    = 1e-3 // below this nothing is spent in advance
+)
+
+// Parity implements Policy.
+func (Adaptive) Parity(p Plan) int {
+	if p.Loss < lossFloor || p.Rounds >= 2 {
+		return 0
+	}
+	miss := missNoRound
+	if p.Rounds == 1 {
+		miss = missOneRound
+	}
+	return spare(p.K, p.Loss*lossSafety, miss)
+}
+
+// Extra implements Policy.
+func (Adaptive) Extra(missing int, p Plan) int {
+	if p.Rounds >= 1 || p.Loss < lossFloor {
+		return 0
+	}
+	return spare(missing, p.Loss*lossSafety, missLastWord)
+}
+
+// spare is the smallest r such that of k+r symbols, each lost independently with probability loss, more than r are lost with a
+// probability of at most miss. At most 2k+2.
+func spare(k int, loss, miss float64) int {
+	loss = min(loss, 0.5)
+	for r := 0; r < 2*k+2; r++ {
+		if tail(k+r, r, loss) <= miss {
+			return r
+		}
+	}
+	return 2*k + 2
+}
+
+// tail is the probability that more than r of n are lost.
+func tail(n, r int, p float64) float64 {
+	term := math.Pow(1-p, float64(n))
+	if p >= 1 {
+		return 1
+	}
+	sum := term
+	for i := 1; i <= r; i++ {
+		term *= float64(n-i+1) / float64(i) * p / (1 - p)
+		sum += term
+	}
+	return max(0, 1-sum)
+}

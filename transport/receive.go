@@ -1,0 +1,240 @@
+package transport
+
+import (
+	"time"
+
+	"duet/fec"
+	"duet/rtmpchunk"
+	"duet/transport/wire"
+)
+
+// Limits of the receive side.
+const (
+	maxReceiveBlocks = 512 // per kind; the oldest goes when a new one comes. 10 s of audio, more of video
+	maxParityKept    = 64  // parity symbols kept per block; a sender that needs more is beyond help
+)
+
+// receiveSide turns MEDIA and REPAIR into packets: it drops repeats, keeps the packets of unfinished blocks, and rebuilds lost
+// ones when enough symbols are there.
+type receiveSide struct {
+	parser  rtmpchunk.Parser
+	kinds   [2]receiveKind
+	decoder fec.Decoder
+	scratch [MaxBlock][]byte
+	symbols []fec.Symbol
+}
+
+// receiveKind is one kind's blocks, by the sequence number of their first packet.
+type receiveKind struct {
+	blocks map[uint16]*receiveBlock
+	fifo   []*receiveBlock // by arrival of their first symbol, a ring of maxReceiveBlocks
+	next   int
+}
+
+// receiveBlock is a block on the receive side.
+type receiveBlock struct {
+	base    uint16
+	run     uint32 // instance, 0 while only parity has come
+	k       int
+	got     int
+	done    bool
+	packets [MaxBlock]*Packet // nil: missing. Released when done
+	parity  []paritySymbol
+}
+
+type paritySymbol struct {
+	index uint8
+	data  []byte
+}
+
+func (s *receiveSide) init() {
+	for i := range s.kinds {
+		s.kinds[i].blocks = make(map[uint16]*receiveBlock)
+	}
+}
+
+// receiveMedia takes a MEDIA frame.
+func (c *Conn) receiveMedia(now time.Time, data []byte) {
+	if c.sender {
+		c.drop(DropDirection)
+		return
+	}
+	c.takePacket(now, data, false)
+}
+
+// takePacket parses one RTP packet, notes it in its block, and hands it out unless it is a repeat.
+func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
+	s := &c.receive
+	var h rtmpchunk.Header
+	if _, err := s.parser.Parse(data, &h); err != nil {
+		c.drop(DropPacket)
+		return
+	}
+	first, k := blockSpan(h.Index, h.Count)
+	index := int(h.Index) - first
+	b := s.block(h.Kind, h.Seq-uint16(index), k, h.Instance)
+	if b == nil || b.done || b.packets[index] != nil {
+		c.stats.PacketsRepeated++
+		return
+	}
+	p := c.alloc()
+	p.Header = h
+	p.Data = append(p.Data[:0], data...)
+	b.packets[index] = p
+	b.got++
+	if repaired {
+		c.stats.PacketsRepaired++
+	} else {
+		c.stats.PacketsReceived++
+	}
+	c.stats.MediaBytesReceived += uint64(len(data))
+	p.Retain() // one for the block, one for the reader
+	c.emitPacket(p)
+	if b.got == b.k {
+		b.finish()
+	} else if !repaired && len(b.parity) > 0 {
+		c.repair(now, b)
+	}
+}
+
+func (c *Conn) emitPacket(p *Packet) {
+	if c.events.size >= maxEvents {
+		c.stats.EventsDropped++
+		p.Release()
+		return
+	}
+	c.events.push(Event{Kind: EventPacket, Packet: p})
+}
+
+// block finds or makes the block with that base; nil if the number of packets contradicts an earlier one. A new run of the
+// pusher begins with sequence numbers of its own, so a block of an older run gives way.
+func (s *receiveSide) block(kind rtmpchunk.Kind, base uint16, k int, run uint32) *receiveBlock {
+	r := &s.kinds[kind]
+	if b := r.blocks[base]; b != nil {
+		switch {
+		case run != 0 && b.run != 0 && b.run != run:
+			b.finish()
+			*b = receiveBlock{base: base, run: run, k: k, parity: b.parity}
+			return b
+		case b.k != k:
+			return nil
+		case b.run == 0:
+			b.run = run
+		}
+		return b
+	}
+	var b *receiveBlock
+	if len(r.fifo) < maxReceiveBlocks {
+		b = &receiveBlock{}
+		r.fifo = append(r.fifo, b)
+	} else {
+		b = r.fifo[r.next]
+		r.next = (r.next + 1) % maxReceiveBlocks
+		if r.blocks[b.base] == b {
+			delete(r.blocks, b.base)
+		}
+		b.finish()
+	}
+	*b = receiveBlock{base: base, run: run, k: k, parity: b.parity[:0]}
+	r.blocks[base] = b
+	return b
+}
+
+// finish releases what the block holds; it stays as a memory that all of it has been handed out.
+func (b *receiveBlock) finish() {
+	for i, p := range b.packets[:b.k] {
+		if p != nil {
+			p.Release()
+			b.packets[i] = nil
+		}
+	}
+	b.parity = b.parity[:0]
+	b.done = true
+}
+
+// releaseAll gives every packet back.
+func (s *receiveSide) releaseAll() {
+	for i := range s.kinds {
+		for _, b := range s.kinds[i].fifo {
+			b.finish()
+		}
+	}
+}
+
+// receiveRepair takes a REPAIR frame: it is kept until, with what else has come, it completes its block.
+func (c *Conn) receiveRepair(now time.Time, f *wire.Frame) {
+	if c.sender {
+		c.drop(DropDirection)
+		return
+	}
+	kind := rtmpchunk.Audio
+	if f.Repair.Video {
+		kind = rtmpchunk.Video
+	}
+	c.stats.RepairsReceived++
+	b := c.receive.block(kind, f.Repair.Base, f.Repair.K, 0)
+	if b == nil {
+		c.drop(DropPacket)
+		return
+	}
+	if b.done || len(b.parity) >= maxParityKept {
+		c.stats.RepairsUnused++
+		return
+	}
+	for _, p := range b.parity {
+		if p.index == uint8(f.Repair.Index) {
+			return
+		}
+	}
+	b.keep(uint8(f.Repair.Index), f.Data)
+	c.repair(now, b)
+}
+
+// keep copies a parity symbol, into memory of an earlier block's if there is some.
+func (b *receiveBlock) keep(index uint8, data []byte) {
+	n := len(b.parity)
+	if n < cap(b.parity) {
+		b.parity = b.parity[:n+1]
+	} else {
+		b.parity = append(b.parity, paritySymbol{})
+	}
+	p := &b.parity[n]
+	p.index, p.data = index, append(p.data[:0], data...)
+}
+
+// repair rebuilds a block's missing packets if there are symbols enough.
+func (c *Conn) repair(now time.Time, b *receiveBlock) {
+	if b.got+len(b.parity) < b.k {
+		return
+	}
+	s := &c.receive
+	for i, p := range b.packets[:b.k] {
+		s.scratch[i] = nil
+		if p != nil {
+			s.scratch[i] = p.Data
+		}
+	}
+	s.symbols = s.symbols[:0]
+	for _, p := range b.parity {
+		s.symbols = append(s.symbols, fec.Symbol{Index: p.index, Data: p.data})
+	}
+	var rebuilt [MaxBlock][]byte
+	_, err := s.decoder.Repair(s.scratch[:b.k], s.symbols, func(j, size int) []byte {
+		rebuilt[j] = make([]byte, size)
+		return rebuilt[j]
+	})
+	if err != nil {
+		c.drop(DropRepair)
+		b.parity = b.parity[:0]
+		return
+	}
+	for _, data := range rebuilt[:b.k] {
+		if data != nil {
+			c.takePacket(now, data, true)
+		}
+	}
+	if !b.done { // what came out belongs elsewhere: the parity was of another block
+		c.drop(DropRepair)
+		b.parity = b.parity[:0]
+	}
+}
