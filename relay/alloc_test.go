@@ -47,7 +47,7 @@ func TestForwardingAllocatesNothing(t *testing.T) {
 	if packets < 1000 {
 		t.Fatalf("only %d packets were measured", packets)
 	}
-	if perPacket := float64(allocs) / float64(packets); perPacket > 0.01 {
+	if perPacket := float64(allocs) / float64(packets); perPacket > 0.01 && !raceDetector { // under it sync.Pool drops at random
 		t.Errorf("%.3f allocations per forwarded packet (%d for %d), want none", perPacket, allocs, packets)
 	}
 }
