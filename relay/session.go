@@ -29,9 +29,10 @@ type session struct {
 	ended  bool // publisher: END was said
 
 	clockAt  time.Time // publisher: when to look at the clock again
+	first    uint64    // player: order of its START
 	skipping bool      // player: its queue is full, media is dropped until a key frame
 	skipFrom uint64
-	first    uint64 // player: order of its START
+	blind    blindness // player
 }
 
 // drain handles the session's events.
@@ -163,7 +164,7 @@ func (s *session) clockOffset(now time.Time) (time.Duration, bool) { return s.co
 // begin sends a run from the join point on: START, the records that go with it, the cached packets.
 func (s *session) begin(now time.Time, st *stream) {
 	order, seq := st.joinPoint()
-	s.first, s.skipping = order, false
+	s.first, s.skipping, s.blind = order, false, blindness{on: st.needsKey()}
 	s.send(now, &wire.Control{Type: wire.ControlStart, Instance: st.run, Order: order, Seq: seq})
 	s.send(now, &wire.Control{Type: wire.ControlStatus, Code: codePlaying})
 	if st.clockOK {
@@ -179,6 +180,12 @@ func (s *session) begin(now time.Time, st *stream) {
 
 func (s *session) packet(now time.Time, p *transport.Packet, order uint64) {
 	if order < s.first {
+		return
+	}
+	if drop, skip := s.blind.drops(p, order); drop {
+		if skip {
+			s.send(now, &wire.Control{Type: wire.ControlSkip, Order: order, Count: 1})
+		}
 		return
 	}
 	if s.skipping {

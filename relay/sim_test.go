@@ -287,3 +287,48 @@ func TestParityAlone(t *testing.T) {
 		t.Errorf("nothing was repaired by parity: %+v", st)
 	}
 }
+
+// A player that joins where no key frame is cached hears at once, sees from the next key frame on, and has the pusher asked for one.
+func TestJoinWithoutKeyFrame(t *testing.T) {
+	c := newCall(t, 21)
+	push := c.pusher("192.0.2.10:1000", "live/a", "alice", 0, 0, 100)
+	c.join(&push.party, near, near)
+	c.net.Run(time.Second)
+	push.push(videoConfig)
+	push.push(audioConfig)
+	for i := range 30 { // as from an encoder that was started long ago
+		push.push(videoFrame(i, 3000, false, uint32(i*33)))
+		push.push(audioFrame(i, 100, uint32(i*33)))
+		c.net.Run(33 * time.Millisecond)
+	}
+	play := c.player("192.0.2.20:2000", "live/a", 0, 0, time.Second)
+	c.join(&play.party, near, near)
+	c.net.Run(100 * time.Millisecond)
+	if push.keys != 1 {
+		t.Errorf("the pusher was asked for %d key frames, want 1", push.keys)
+	}
+	for i := 30; i < 60; i++ {
+		push.push(videoFrame(i, 3000, i == 50, uint32(i*33)))
+		push.push(audioFrame(i, 100, uint32(i*33)))
+		c.net.Run(33 * time.Millisecond)
+	}
+	push.end()
+	c.net.Run(time.Second)
+	audio, video := 0, 0
+	for _, m := range play.got[2:] {
+		switch {
+		case m.Type == rtmpchunk.TypeAudio:
+			audio++
+		case video == 0 && m.Payload[0] != 0x17:
+			t.Fatal("the first picture is not a key frame")
+		default:
+			video++
+		}
+	}
+	if audio != 30 || video != 10 {
+		t.Errorf("got %d audio and %d video frames, want 30 and 10", audio, video)
+	}
+	if late := quantile(play.media, 1); late > 100*time.Millisecond {
+		t.Errorf("a frame took %v: skipped messages were waited for", late)
+	}
+}

@@ -197,7 +197,7 @@ func (st *stream) join(now time.Time, a audience) {
 	if st.pub == nil {
 		a.waiting(now)
 	}
-	if st.cache.video && !st.cache.joinable {
+	if st.needsKey() {
 		st.requestKeyFrame(now)
 	}
 }
@@ -216,13 +216,17 @@ func (st *stream) leave(now time.Time, a audience) {
 	st.loop.forget(now, st)
 }
 
-// joinPoint is where a joining player's media begins: the newest whole key frame, or what comes next.
+// joinPoint is where a joining player's media begins: the newest whole key frame, the one that is just coming in, or what comes next.
 func (st *stream) joinPoint() (order uint64, seq [2]uint16) {
 	order, seq = st.next, st.seq
-	if !st.cache.joinable {
+	switch c := &st.cache; {
+	case c.joinable:
+		order = c.join
+	case c.keyBegun:
+		order = c.key
+	default:
 		return order, seq
 	}
-	order = st.cache.join
 	for i := len(st.cache.packets) - 1; i >= 0; i-- { // the lowest number of each kind
 		h := &st.cache.packets[i].Header
 		if st.cache.orders[i] >= order && int16(h.Seq-seq[h.Kind]) < 0 {
@@ -230,6 +234,33 @@ func (st *stream) joinPoint() (order uint64, seq [2]uint16) {
 		}
 	}
 	return order, seq
+}
+
+// needsKey reports whether a player that joins now has to wait for a key frame before it can show a picture.
+func (st *stream) needsKey() bool {
+	return st.cache.video && !st.cache.joinable && !st.cache.keyBegun
+}
+
+// blindness is the state of a player that joined where no key frame was to be had: its video is dropped until one comes.
+type blindness struct {
+	on   bool
+	next uint64 // one past the last message dropped
+}
+
+// drops reports whether a packet is not for this player, and whether it is the first of its message, so that the player must be
+// told not to wait.
+func (b *blindness) drops(p *transport.Packet, order uint64) (drop, first bool) {
+	switch {
+	case !b.on || p.Header.Kind != rtmpchunk.Video:
+		return false, false
+	case p.Header.Key:
+		b.on = false
+		return false, false
+	case order < b.next:
+		return true, false
+	}
+	b.next = order + 1
+	return true, true
 }
 
 // requestKeyFrame asks the publisher, not too often.

@@ -28,6 +28,7 @@ type Subscription struct {
 	playout *transport.Playout
 	alarm   alarm
 	origin  time.Time
+	blind   blindness
 
 	mu       sync.Mutex // guards what follows
 	queue    []rtmpchunk.Message
@@ -178,6 +179,7 @@ func (s *Subscription) put(r *transport.Release) {
 
 func (s *Subscription) begin(now time.Time, st *stream) {
 	order, seq := st.joinPoint()
+	s.blind = blindness{on: st.needsKey()}
 	s.playout.Start(now, &wire.Control{Type: wire.ControlStart, Instance: st.run, Order: order, Seq: seq})
 	if st.clockOK {
 		s.clock(now, st.offset)
@@ -190,7 +192,13 @@ func (s *Subscription) begin(now time.Time, st *stream) {
 	}
 }
 
-func (s *Subscription) packet(now time.Time, p *transport.Packet, _ uint64) {
+func (s *Subscription) packet(now time.Time, p *transport.Packet, order uint64) {
+	if drop, skip := s.blind.drops(p, order); drop {
+		if skip {
+			s.playout.Skip(&wire.Control{Type: wire.ControlSkip, Order: order, Count: 1})
+		}
+		return
+	}
 	p.Retain()
 	s.playout.Packet(now, p)
 }
