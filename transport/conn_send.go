@@ -3,7 +3,6 @@ package transport
 import (
 	"time"
 
-	"duet/rtmpchunk"
 	"duet/transport/wire"
 )
 
@@ -149,7 +148,9 @@ func (c *Conn) sealPacket(now time.Time, b []byte, record sentPacket) int {
 	pn := c.sent.next
 	out := c.sealer.Seal(b[:wire.DataHeaderSize], b[:wire.DataHeaderSize], b[wire.DataHeaderSize:], pn)
 	record.at, record.size = now, uint16(len(out))
-	c.sent.add(record)
+	if forgotten := c.sent.add(record); forgotten > 0 {
+		c.cc.lost(forgotten)
+	}
 	if record.eliciting {
 		c.cc.sent(len(out))
 		c.timer.setEarlier(timerProbe, now.Add(c.rtt.probeAfter()<<min(c.loss.probes, maxProbeBackoff)))
@@ -187,6 +188,3 @@ func (c *Conn) Send(now time.Time, p *Packet) error {
 	}
 	return c.send.add(now, p, c)
 }
-
-// maxPacketFrame is the largest MEDIA frame.
-const maxPacketFrame = 1 + rtmpchunk.MaxPacket

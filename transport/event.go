@@ -9,13 +9,12 @@ type EventKind uint8
 
 // The events of a Conn.
 const (
-	EventAccepted   EventKind = iota + 1 // client: the relay has let us in; the first data packet is about to go
-	EventConfirmed                       // relay: the first packet under the new keys has opened; the session is real
-	EventPacket                          // receive side: Packet, received or repaired; the reader owns one reference
-	EventControl                         // a control message: Control; its Data is valid until the next call into the Conn
-	EventPath                            // relay: media now goes to a new, validated path
-	EventClosed                          // the session is over: Code, Reason, Remote; nothing follows
-	eventKindMarker                      // end of the list
+	EventAccepted  EventKind = iota + 1 // client: the relay has let us in; the first data packet is about to go
+	EventConfirmed                      // relay: the first packet under the new keys has opened; the session is real
+	EventPacket                         // receive side: Packet, received or repaired; the reader owns one reference
+	EventControl                        // a control message: Control; its Data is valid until the next call into the Conn
+	EventPath                           // relay: media now goes to a new, validated path
+	EventClosed                         // the session is over: Code, Reason, Remote; nothing follows
 )
 
 // Event is one thing that happened; the fields that its kind names are set.

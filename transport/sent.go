@@ -45,25 +45,32 @@ type sentLog struct {
 	any        bool   // something was acknowledged
 }
 
-func (l *sentLog) add(p sentPacket) {
+// add notes the next packet. It returns the bytes in flight that it had to forget for it.
+func (l *sentLog) add(p sentPacket) (forgotten int) {
 	if l.next-l.base == uint64(len(l.ring)) {
-		l.grow()
+		forgotten = l.grow()
 	}
 	l.ring[l.next&uint64(len(l.ring)-1)] = p
 	l.next++
+	return forgotten
 }
 
 // grow doubles the ring; at its limit it forgets the oldest quarter, which is seconds old.
-func (l *sentLog) grow() {
+func (l *sentLog) grow() (forgotten int) {
 	if len(l.ring) == maxSent {
-		l.base += maxSent / 4
-		return
+		for cut := l.base + maxSent/4; l.base < cut; l.base++ {
+			if p := l.get(l.base); p.eliciting && p.state == sentInFlight {
+				forgotten += int(p.size)
+			}
+		}
+		return forgotten
 	}
 	grown := make([]sentPacket, max(64, 2*len(l.ring)))
 	for pn := l.base; pn < l.next; pn++ {
 		grown[pn&uint64(len(grown)-1)] = l.ring[pn&uint64(len(l.ring)-1)]
 	}
 	l.ring = grown
+	return 0
 }
 
 // get returns the record of a packet number, nil if it is forgotten or was never sent.
