@@ -25,6 +25,12 @@ type Stats struct {
 	SendErrors                 uint64                        // of the socket
 	Dropped                    [transport.DropReasons]uint64 // by closed and live sessions
 	PacketsLive                int64                         // packets in the pool's hands
+	Sent                       SentStats                     // by live sessions
+}
+
+// SentStats counts media datagrams to players.
+type SentStats struct {
+	PacketsSent, Retransmits, RepairsSent uint64
 }
 
 // Loop is a relay without its socket and clock: sessions, streams and what joins them. It is driven like a transport.Conn, by one
@@ -301,6 +307,9 @@ func (l *Loop) Snapshot() Stats {
 		for i, n := range cs.Dropped {
 			s.Dropped[i] += n
 		}
+		s.Sent.PacketsSent += cs.PacketsSent
+		s.Sent.Retransmits += cs.Retransmits
+		s.Sent.RepairsSent += cs.RepairsSent
 	}
 	s.Handshakes = l.acceptor.Stats()
 	s.PacketsLive = l.packets.live.Load()

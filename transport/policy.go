@@ -15,6 +15,7 @@ type Plan struct {
 	RTT    time.Duration // smoothed
 	Left   time.Duration // until nobody wants the block any more
 	Rounds int           // how many more times a loss can be reported and answered in that time
+	Queued bool          // a queue stands on the path: what is sent now makes it longer
 }
 
 // Policy decides how much redundancy a block gets. It keeps no state of the session; both methods may be asked at any time.
@@ -35,6 +36,7 @@ const (
 func (c *Conn) plan(now time.Time, b *block) Plan {
 	p := Plan{
 		K: b.k, Video: b.video, Key: b.key, Loss: c.loss.rate.estimate(), Burst: c.loss.rate.burst, RTT: c.rtt.srtt(), Left: b.deadline.Sub(now),
+		Queued: c.rtt.srtt()-c.rtt.min() > queueTolerance,
 	}
 	if spare := p.Left - p.RTT/2 - arrivalMargin; spare > 0 {
 		p.Rounds = int(spare / (p.RTT + roundMargin))
@@ -44,7 +46,7 @@ func (c *Conn) plan(now time.Time, b *block) Plan {
 
 // Adaptive is the default policy: per-block Reed-Solomon as a last resort. Where two or more report rounds fit before the deadline,
 // retransmission alone costs the least; with one, parity covers the common case and the answer to the last report is made
-// surer; with none, parity has to carry the block.
+// surer; with none, parity has to carry the block. Where a queue stands, parity would only feed it.
 type Adaptive struct{}
 
 // Shares of blocks that parity may leave incomplete, by what comes after it.
@@ -58,7 +60,7 @@ const (
 
 // Parity implements Policy.
 func (Adaptive) Parity(p Plan) int {
-	if p.Loss < lossFloor || p.Rounds >= 2 {
+	if p.Loss < lossFloor || p.Rounds >= 2 || p.Queued {
 		return 0
 	}
 	miss := missNoRound
@@ -70,7 +72,7 @@ func (Adaptive) Parity(p Plan) int {
 
 // Extra implements Policy.
 func (Adaptive) Extra(missing int, p Plan) int {
-	if p.Rounds >= 1 || p.Loss < lossFloor {
+	if p.Rounds >= 1 || p.Loss < lossFloor || p.Queued {
 		return 0
 	}
 	return spare(missing, p.Loss*lossSafety, missLastWord)
