@@ -1,14 +1,19 @@
 package relay
 
 import (
+	"slices"
+
 	"duet/rtmpchunk"
 	"duet/transport"
+	"duet/transport/wire"
 )
 
 // Limits of what a stream keeps for players that join.
 const (
 	maxCacheBytes   = 10 << 20 // packets since the last key frame; beyond, a joining player waits for the next one
 	maxCacheRecords = 512      // configurations, metadata and data messages since the last key frame
+	maxCacheSkips   = 256      // SKIPs since the last key frame
+	audioKept       = 256      // packets kept of a stream that has shown no video yet: its first key frame may be late
 	seenWindow      = 8192     // packets back over which a repeat is noticed, per kind
 )
 
@@ -17,6 +22,7 @@ type cache struct {
 	packets []*transport.Packet
 	orders  []uint64 // of packets, whole
 	bytes   int
+	skips   []wire.Control     // what will not come, since the join point
 	records []rtmpchunk.Record // by order; before the join point only the newest of each slot
 
 	join     uint64 // order of the newest whole key frame
@@ -55,8 +61,8 @@ func (c *cache) add(p *transport.Packet, order uint64) {
 		}
 	}
 	switch {
-	case !c.video:
-		return // audio alone: every frame is a place to join
+	case !c.video && len(c.packets) >= 2*audioKept: // audio alone: every frame is a place to join
+		c.dropFirst(audioKept)
 	case c.overflow && (!c.keyBegun || order < c.key):
 		return
 	}
@@ -72,6 +78,25 @@ func (c *cache) add(p *transport.Packet, order uint64) {
 		c.keyBegun = false
 		c.join, c.joinable = c.key, true
 		c.trim()
+	}
+}
+
+// dropFirst drops the n oldest packets.
+func (c *cache) dropFirst(n int) {
+	for _, p := range c.packets[:n] {
+		c.bytes -= len(p.Data)
+		p.Release()
+	}
+	kept := copy(c.packets, c.packets[n:])
+	copy(c.orders, c.orders[n:])
+	clear(c.packets[kept:])
+	c.packets, c.orders = c.packets[:kept], c.orders[:kept]
+}
+
+// addSkip keeps a SKIP. Beyond the limit a joining player finds out by its own deadline.
+func (c *cache) addSkip(m *wire.Control) {
+	if len(c.skips) < maxCacheSkips {
+		c.skips = append(c.skips, *m)
 	}
 }
 
@@ -100,6 +125,7 @@ func (c *cache) trim() {
 	}
 	clear(c.packets[n:])
 	c.packets, c.orders = c.packets[:n], c.orders[:n]
+	c.skips = slices.DeleteFunc(c.skips, func(m wire.Control) bool { return m.Order+uint64(m.Count) <= c.join })
 	c.trimRecords()
 }
 
@@ -164,12 +190,12 @@ func (c *cache) drop() {
 		p.Release()
 	}
 	clear(c.packets)
-	c.packets, c.orders, c.bytes = c.packets[:0], c.orders[:0], 0
+	c.packets, c.orders, c.skips, c.bytes = c.packets[:0], c.orders[:0], c.skips[:0], 0
 	c.joinable, c.keyBegun, c.overflow = false, false, true
 }
 
 // reset forgets everything: another run of the pusher begins.
 func (c *cache) reset() {
 	c.drop()
-	*c = cache{packets: c.packets, orders: c.orders}
+	*c = cache{packets: c.packets, orders: c.orders, skips: c.skips}
 }

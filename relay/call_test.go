@@ -125,7 +125,8 @@ type pusher struct {
 	party
 	packetizer *rtmpchunk.Packetizer
 	sent       []rtmpchunk.Message
-	keys       int // key-frame requests
+	keys       int  // key-frame requests
+	mute       bool // does not say START by itself
 }
 
 func (c *call) pusher(addr, stream, name string, ahead time.Duration, ppm float64, instance uint32) *pusher {
@@ -141,6 +142,9 @@ func (c *call) pusher(addr, stream, name string, ahead time.Duration, ppm float6
 			}
 			switch e.Kind {
 			case transport.EventAccepted:
+				if p.mute {
+					break
+				}
 				p.control(&wire.Control{Type: wire.ControlStart, Instance: p.packetizer.Instance(), Order: p.packetizer.Next()})
 			case transport.EventControl:
 				switch e.Control.Type {

@@ -61,8 +61,9 @@ func (s *session) drain(now time.Time) {
 			s.loop.stats.Migrations++
 		}
 		if s.stream != nil && s.stream.pub == publisher(s) && !now.Before(s.clockAt) {
-			s.clockAt = now.Add(clockInterval)
-			s.stream.updateClock(now)
+			if s.stream.updateClock(now) {
+				s.clockAt = now.Add(clockInterval)
+			}
 		}
 	}
 }
@@ -172,6 +173,9 @@ func (s *session) begin(now time.Time, st *stream) {
 	}
 	for i := range st.cache.records {
 		s.send(now, recordMessage(&st.cache.records[i]))
+	}
+	for i := range st.cache.skips {
+		s.send(now, &st.cache.skips[i])
 	}
 	for i, p := range st.cache.packets {
 		s.packet(now, p, st.cache.orders[i])

@@ -332,3 +332,43 @@ func TestJoinWithoutKeyFrame(t *testing.T) {
 		t.Errorf("a frame took %v: skipped messages were waited for", late)
 	}
 }
+
+// Media that overtakes its run's START, and audio that overtakes the first key frame, are not lost: neither for a player that is
+// there nor for one that joins later.
+func TestMediaBeforeStart(t *testing.T) {
+	c := newCall(t, 22)
+	push := c.pusher("192.0.2.10:1000", "live/a", "alice", 0, 0, 100)
+	push.mute = true
+	c.join(&push.party, near, near)
+	play := c.player("192.0.2.20:2000", "live/a", 0, 0, time.Second)
+	c.join(&play.party, near, near)
+	c.net.Run(time.Second)
+	key := videoFrame(1, 20_000, true, 0)
+	// In order: the key frame, then audio. On the wire: audio, the key frame, START.
+	late := rtmpchunk.NewPacketizer(100)
+	var packets []*transport.Packet
+	for _, m := range []rtmpchunk.Message{key, audioFrame(2, 100, 1), audioFrame(3, 100, 24)} {
+		_, err := late.Push(m, transport.Ticks(push.conn.Clock(c.net.Now())), func() []byte { return make([]byte, 0, rtmpchunk.MaxPacket) },
+			func(b []byte, h rtmpchunk.Header) { packets = append(packets, &transport.Packet{Header: h, Data: b}) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		push.sent = append(push.sent, m)
+	}
+	for i := len(packets) - 1; i >= 0; i-- {
+		if err := push.conn.Send(c.net.Now(), packets[i]); err != nil {
+			t.Fatal(err)
+		}
+		c.net.Kick(push.addr)
+		c.net.Run(time.Millisecond)
+	}
+	c.net.Run(50 * time.Millisecond)
+	push.control(&wire.Control{Type: wire.ControlStart, Instance: late.Instance()})
+	c.net.Kick(push.addr)
+	c.net.Run(100 * time.Millisecond)
+	join := c.player("192.0.2.21:2000", "live/a", 0, 0, time.Second)
+	c.join(&join.party, near, near)
+	c.net.Run(100 * time.Millisecond)
+	play.same(t, push.sent)
+	join.same(t, push.sent)
+}

@@ -13,6 +13,8 @@ const (
 	keyFrameInterval = 300 * time.Millisecond
 	// clockStep is how far the stream's clock may be off before players are told.
 	clockStep = 500 * time.Microsecond
+	// maxEarly bounds the packets that wait for their run's START: a key frame of 1 MB.
+	maxEarly = 1024
 	// streamMemory is how long a stream without a publisher is remembered, so that the same run can go on.
 	streamMemory = 60 * time.Second
 )
@@ -48,7 +50,8 @@ type stream struct {
 	run     uint32 // the pusher's instance
 	next    uint64 // one past the highest order seen
 	seq     [2]uint16
-	offset  time.Duration // stream time minus the relay's clock
+	early   []*transport.Packet // media of a run whose START has not come yet
+	offset  time.Duration       // stream time minus the relay's clock
 	clockOK bool
 	asked   time.Time // last key-frame request
 	idleAt  time.Time // since when there is no publisher
@@ -68,6 +71,7 @@ func (st *stream) publish(now time.Time, p publisher) bool {
 		}
 		old := st.pub
 		st.pub = p
+		st.dropEarly()
 		old.replaced(now)
 		st.loop.log.Info("publisher replaced", "stream", st.name, "party", p.who())
 	} else {
@@ -85,6 +89,7 @@ func (st *stream) unpublish(now time.Time, p publisher) {
 	}
 	st.pub = nil
 	st.idleAt = now
+	st.dropEarly()
 	st.loop.log.Info("push over", "stream", st.name, "ended", st.ended)
 	if st.ended {
 		st.live = false
@@ -116,11 +121,31 @@ func (st *stream) start(now time.Time, m *wire.Control) {
 	for _, a := range st.players {
 		a.begin(now, st)
 	}
+	early := st.early
+	st.early = nil
+	for _, p := range early {
+		if p.Header.Instance == st.run {
+			st.packet(now, p)
+		}
+		p.Release()
+	}
 }
 
-// packet takes one from the publisher and hands it to everybody.
+// dropEarly gives up what waits for a START.
+func (st *stream) dropEarly() {
+	for _, p := range st.early {
+		p.Release()
+	}
+	st.early = nil
+}
+
+// packet takes one from the publisher and hands it to everybody. Media may overtake the START of its run: it waits for it, up to maxEarly.
 func (st *stream) packet(now time.Time, p *transport.Packet) {
 	if !st.live || p.Header.Instance != st.run {
+		if len(st.early) < maxEarly {
+			p.Retain()
+			st.early = append(st.early, p)
+		}
 		return
 	}
 	if st.cache.repeat(&p.Header) {
@@ -168,6 +193,7 @@ func (st *stream) skip(now time.Time, m *wire.Control) {
 		return
 	}
 	st.stats.Skipped += uint64(m.Count)
+	st.cache.addSkip(m)
 	st.next = max(st.next, m.Order+uint64(m.Count))
 	for _, a := range st.players {
 		a.control(now, m)
@@ -273,19 +299,20 @@ func (st *stream) requestKeyFrame(now time.Time) {
 	st.pub.requestKeyFrame(now)
 }
 
-// updateClock follows the publisher's clock and tells the players when it has moved.
-func (st *stream) updateClock(now time.Time) {
+// updateClock follows the publisher's clock and tells the players when it has moved. It reports whether the clock is known.
+func (st *stream) updateClock(now time.Time) bool {
 	if st.pub == nil {
-		return
+		return false
 	}
 	offset, ok := st.pub.clockOffset(now)
 	if !ok || st.clockOK && (offset-st.offset).Abs() < clockStep {
-		return
+		return ok
 	}
 	st.offset, st.clockOK = offset, true
 	for _, a := range st.players {
 		a.clock(now, offset)
 	}
+	return true
 }
 
 func recordOf(m *wire.Control) rtmpchunk.Record {

@@ -187,6 +187,9 @@ func (s *Subscription) begin(now time.Time, st *stream) {
 	for i := range st.cache.records {
 		s.playout.Record(now, recordMessage(&st.cache.records[i]))
 	}
+	for i := range st.cache.skips {
+		s.playout.Skip(&st.cache.skips[i])
+	}
 	for i, p := range st.cache.packets {
 		s.packet(now, p, st.cache.orders[i])
 	}

@@ -85,7 +85,8 @@ type sendSide struct {
 
 	run     uint32 // instance named in our START
 	order   uint64 // of the newest message handed to us, whole
-	skipped uint64 // one past the last message that the peer was told to skip
+	joined  uint64 // order named in our START: nothing below is awaited
+	skipped uint64 // one past the message that the peer was last told to skip
 }
 
 func (s *sendSide) init(p Policy, budget time.Duration, now time.Time) {
@@ -337,8 +338,8 @@ func (s *sendSide) abandon(b *block, c *Conn) {
 // skip tells the peer not to wait for a message.
 func (s *sendSide) skip(b *block, c *Conn) {
 	full := expand16(b.order, s.order)
-	if b.run != s.run || full < s.skipped {
-		return // another part of the same message, or of a run that is over
+	if b.run != s.run || full < s.joined || full+1 == s.skipped {
+		return // of a run that is over, or another part of the same message
 	}
 	s.skipped = full + 1
 	c.stats.MessagesSkipped++

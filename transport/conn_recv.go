@@ -54,37 +54,39 @@ func (c *Conn) receiveData(now time.Time, from Path, b []byte) {
 	}
 	c.lastHeard = now
 	if c.state == stateHalfOpen {
-		c.confirm(now, from)
+		c.confirm(now)
 	}
 	if !c.client {
 		c.path.heard(now, from, len(b), !any || pn > highest, c)
 	}
-	eliciting := c.receiveFrames(now, from, plain)
-	if c.state == stateOpen {
+	eliciting, kept := c.receiveFrames(now, from, plain)
+	if c.state == stateOpen && kept {
 		c.feedback.received(now, c, pn, eliciting)
 	}
 }
 
-// confirm makes a half-open session real: its client has shown that it has the keys.
-func (c *Conn) confirm(now time.Time, from Path) {
+// confirm makes a half-open session real: its client has shown that it has the keys, and that it hears where the ACCEPT went. Any
+// other address has shown nothing yet and is validated like every new path.
+func (c *Conn) confirm(now time.Time) {
 	c.idleAfter = c.confirmIdle
-	c.path.active = from
 	c.started(now)
 	c.events.push(Event{Kind: EventConfirmed})
 }
 
-// receiveFrames handles the frames of one packet and reports whether they ask for feedback.
-func (c *Conn) receiveFrames(now time.Time, from Path, b []byte) (eliciting bool) {
+// receiveFrames handles the frames of one packet. It reports whether they ask for feedback, and whether all was kept: a packet
+// whose control bytes found no room is not reported as received, so that they come again.
+func (c *Conn) receiveFrames(now time.Time, from Path, b []byte) (eliciting, kept bool) {
+	kept = true
 	if len(b) == 0 {
 		c.drop(DropFrame)
-		return false
+		return false, kept
 	}
 	var f wire.Frame
 	for len(b) > 0 {
 		var err error
 		if b, err = wire.NextFrame(b, &f); err != nil {
 			c.drop(DropFrame)
-			return eliciting
+			return eliciting, kept
 		}
 		eliciting = eliciting || f.Type.AckEliciting()
 		if c.state != stateOpen && f.Type != wire.FrameClose {
@@ -100,7 +102,7 @@ func (c *Conn) receiveFrames(now time.Time, from Path, b []byte) (eliciting bool
 		case wire.FrameFeedback:
 			c.receiveFeedback(now, &f.Feedback)
 		case wire.FrameControl:
-			c.receiveControl(now, f.Offset, f.Data)
+			kept = c.receiveControl(now, f.Offset, f.Data) && kept
 		case wire.FramePathChallenge:
 			copy(c.path.response[:], f.Data)
 			c.path.respond, c.path.answerTo = true, from
@@ -108,7 +110,7 @@ func (c *Conn) receiveFrames(now time.Time, from Path, b []byte) (eliciting bool
 			c.path.answered(now, from, f.Data, c)
 		case wire.FrameClose:
 			c.receiveClose(now, &f)
-			return eliciting
+			return eliciting, kept
 		case wire.FrameMedia:
 			c.receiveMedia(now, f.Data)
 		case wire.FrameRepair:
@@ -116,7 +118,7 @@ func (c *Conn) receiveFrames(now time.Time, from Path, b []byte) (eliciting bool
 		case wire.FramePadding:
 		}
 	}
-	return eliciting
+	return eliciting, kept
 }
 
 // receiveClose ends the session; the peer gets one CLOSE in answer, so that it can stop repeating its own.

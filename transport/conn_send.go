@@ -56,16 +56,17 @@ func (c *Conn) pollClose(now time.Time, buf []byte) (Transmit, bool) {
 func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 	b := c.beginPacket(buf)
 	start := len(b)
-	path := c.path.active
 	var record sentPacket
 	if c.path.respond {
 		c.path.respond = false
 		b = wire.AppendPath(b, wire.FramePathResponse, c.path.response)
-		path = c.path.answerTo
-		if c.client { // a client's datagrams all go to its relay
-			path = c.path.active
-		}
 		record.eliciting = true
+		// A client's datagrams all go to its relay. A relay answers where it was asked; if that is not the path in use, with
+		// nothing else: no more bytes than the challenge had.
+		if path := c.path.answerTo; !c.client && path != c.path.active {
+			n := c.sealPacket(now, b, record)
+			return c.transmit(now, path, n, n), true
+		}
 	}
 	if c.pong.owed {
 		c.pong.owed = false
@@ -93,7 +94,7 @@ func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 		return Transmit{}, false
 	}
 	n := c.sealPacket(now, b, record)
-	return c.transmit(now, path, n, n), true
+	return c.transmit(now, c.path.active, n, n), true
 }
 
 // pollMedia writes media and parity, as many equal datagrams as fit, as pacer and window allow.
@@ -180,7 +181,7 @@ func (c *Conn) rekey(now time.Time) {
 }
 
 // Send queues a packet for the peer; Poll transmits it. The Conn takes a reference of its own. It fails with ErrQueueFull at
-// the queue's limit (the caller then skips to a place where it can go on, and says so with SkipMessages) and with ErrClosed.
+// the queue's limit (the caller then skips to a place where it can go on, and says so with a SKIP) and with ErrClosed.
 func (c *Conn) Send(now time.Time, p *Packet) error {
 	now = c.advance(now)
 	if c.state == stateClosing || c.state == stateClosed {

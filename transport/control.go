@@ -50,7 +50,7 @@ func (c *Conn) SendControl(now time.Time, m *wire.Control) error {
 	out, err := wire.AppendControlMessage(s.out, m)
 	s.out = out
 	if err == nil && m.Type == wire.ControlStart {
-		c.send.run, c.send.order, c.send.skipped = m.Instance, m.Order, m.Order
+		c.send.run, c.send.order, c.send.joined, c.send.skipped = m.Instance, m.Order, m.Order, m.Order
 	}
 	return err
 }
@@ -136,22 +136,27 @@ func addSpan(list []span, r span, low uint32) []span {
 	return slices.Replace(list, i, j, r)
 }
 
-// receiveControl takes a CONTROL frame and hands out the messages that are whole now.
-func (c *Conn) receiveControl(now time.Time, offset uint32, data []byte) {
+// receiveControl takes a CONTROL frame and hands out the messages that are whole now. It reports false for bytes that it could
+// not keep: a network that loses every other packet can make more holes than we hold, through no fault of the peer.
+func (c *Conn) receiveControl(now time.Time, offset uint32, data []byte) (kept bool) {
 	s := &c.control
 	end := offset + uint32(len(data))
 	if s.dead || end < offset || len(data) == 0 {
 		c.drop(DropControl)
-		return
+		return true
 	}
 	if end <= s.have {
-		return // a repeat
+		return true // a repeat
 	}
-	if end-s.read > maxControlBuffer || offset > s.have && len(s.holes) >= maxControlHoles {
-		c.drop(DropControl) // unacknowledged it is not: but the sender keeps within the limit
-		c.control.dead = true
+	if end-s.read > maxControlBuffer { // an honest sender keeps within maxControlFlight
+		c.drop(DropControl)
+		s.dead = true
 		c.Close(now, wire.CloseProtocol, "control stream beyond its limit")
-		return
+		return true
+	}
+	if offset > s.have && len(s.holes) >= maxControlHoles {
+		c.drop(DropControl)
+		return false
 	}
 	if grow := int(end-s.read) - len(s.in); grow > 0 {
 		s.in = append(s.in, make([]byte, grow)...)
@@ -163,6 +168,7 @@ func (c *Conn) receiveControl(now time.Time, offset uint32, data []byte) {
 		s.holes = slices.Delete(s.holes, 0, 1)
 		c.parseControl(now)
 	}
+	return true
 }
 
 // parseControl hands out whole messages from the contiguous part.

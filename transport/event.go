@@ -39,11 +39,11 @@ const (
 	CauseInternal                   // a limit or a fault of our own: Reason says which
 )
 
-// maxEvents bounds the queue between two drains. A driver that drains after every input never comes near it; past it the
-// oldest packets are dropped and counted, everything else is kept.
+// maxEvents bounds the queue between two drains. A driver that drains after every input never comes near it, unless the peer
+// is hostile; past it packets and control messages are dropped and counted, what happened to the session itself is kept.
 const maxEvents = 4096
 
-// eventQueue is a ring that grows up to maxEvents packets and is reused.
+// eventQueue is a ring that grows as needed, to little more than maxEvents, and is reused.
 type eventQueue struct {
 	ring       []Event
 	head, size int

@@ -10,6 +10,7 @@ const (
 	feedbackInterval = 25 * time.Millisecond // at the latest after something that wants a report
 	gapInterval      = 8 * time.Millisecond  // at the earliest after the last report, when a gap shows
 	feedbackHistory  = 1024                  // packet numbers whose arrival is remembered
+	feedbackBatch    = 128                   // so many unreported make a report due: every number stands in three of them
 )
 
 // feedbackState remembers what arrived, for the reports that the peer lives on.
@@ -19,7 +20,6 @@ type feedbackState struct {
 	end      uint64                  // one past the highest received
 	reported [3]uint64               // where the last reports ended, oldest first
 	lastAt   time.Time
-	owed     bool // something ack-eliciting came since the last report
 	due      bool // its time has come
 	any      bool
 }
@@ -48,12 +48,11 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 	if !eliciting {
 		return
 	}
-	f.owed = true
 	at := now.Add(feedbackInterval)
 	if gap {
 		at = f.lastAt.Add(gapInterval)
 	}
-	if !now.Before(at) {
+	if !now.Before(at) || f.end-f.reported[2] >= feedbackBatch {
 		f.due = true
 		return
 	}
@@ -86,7 +85,7 @@ func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byt
 		b = wire.AppendFeedbackRecord(b, at != 0, 0, clock+1-at)
 	}
 	f.reported = [3]uint64{f.reported[1], f.reported[2], f.end}
-	f.lastAt, f.owed = now, false
+	f.lastAt = now
 	c.timer.clear(timerFeedback)
 	c.stats.FeedbackSent++
 	return b

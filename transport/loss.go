@@ -95,8 +95,10 @@ func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
 		return
 	}
 	c.loss.probes = 0
-	if p := c.sent.get(newestPN); (!c.sent.any || newestPN > c.sent.largest) && newestAge < wire.FeedbackAgeMax {
-		c.rtt.sample(now, now.Sub(p.at)-time.Duration(newestAge)*Tick)
+	if !c.sent.any || newestPN > c.sent.largest {
+		if newestAge < wire.FeedbackAgeMax { // an age at its limit may be any
+			c.rtt.sample(now, now.Sub(c.sent.get(newestPN).at)-time.Duration(newestAge)*Tick)
+		}
 		c.sent.largest, c.sent.any = newestPN, true
 	}
 	c.cc.acked(now, acked, &c.rtt)
