@@ -67,9 +67,7 @@ func (p *Pusher) start(now time.Time, m *wire.Control) {
 		p.cfg.OnKeyFrame() // nothing that is kept can be begun with
 	}
 	p.counts.Skipped += h.rewind(from)
-	p.started, p.orderly = true, true
-	// A relay drops media of a run that it does not know, and the START may be lost on the way.
-	p.hold = m.Instance != instance
+	p.started = true
 	p.send(now, &wire.Control{Type: wire.ControlStart, Instance: instance, Order: from, Seq: h.seqAt(from)})
 	for _, r := range h.recordsBefore(from) {
 		p.send(now, recordControl(r))
@@ -130,15 +128,11 @@ func (p *Pusher) count(m *message) {
 
 // feed hands messages over until the session's queue is full.
 func (p *Pusher) feed(now time.Time) {
-	if !p.flowing() || !p.link.lostAt.IsZero() || p.hold && !p.conn.Drained() {
+	if !p.flowing() || !p.link.lostAt.IsZero() {
 		return
 	}
-	p.hold = false
 	h := &p.history
 	for h.sent < h.next() {
-		if p.orderly && p.conn.QueuedBytes() > orderlyQueue {
-			return
-		}
 		m := h.get(h.sent)
 		if m.record != nil && !p.send(now, recordControl(m.record)) {
 			return
@@ -150,12 +144,7 @@ func (p *Pusher) feed(now time.Time) {
 		}
 		h.advance()
 	}
-	p.orderly = p.orderly && (!h.video || p.conn.QueuedBytes() > 0)
 }
-
-// orderlyQueue is how much a session is given at a time while it catches up. Of what a session has, audio goes first; where much is
-// given at once, that tears a stream apart: a relay that sees audio from far behind its key frame does not keep it for players.
-const orderlyQueue = 8 << 10
 
 // backlog is how many bytes wait for the network.
 func (p *Pusher) backlog() int {
@@ -173,9 +162,6 @@ func (p *Pusher) settle(now time.Time) time.Time {
 		limit = maxOfflineBacklog
 	}
 	p.in.set(n, limit)
-	if p.orderly && p.flowing() && !p.hold && p.link.lostAt.IsZero() && p.history.sent < p.history.next() && p.conn.QueuedBytes() <= orderlyQueue {
-		return now // there is room for more, and nothing else that would wake us
-	}
 	if n == 0 || !p.flowing() || !p.link.lostAt.IsZero() || now.Sub(p.openedAt) < resumeGrace {
 		p.drained = now
 		return time.Time{}

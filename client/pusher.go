@@ -54,8 +54,6 @@ type Pusher struct {
 	history  history
 	conn     *transport.Conn // the present session's, nil while there is none
 	started  bool            // START was sent on it
-	hold     bool            // media waits until the relay has the START
-	orderly  bool            // the session catches up: it is given little at a time
 	openedAt time.Time
 	drained  time.Time // when nothing waited last
 	toldAt   time.Time // of 1101

@@ -13,7 +13,7 @@ const (
 	maxCacheBytes   = 10 << 20 // packets since the last key frame; beyond, a joining player waits for the next one
 	maxCacheRecords = 512      // configurations, metadata and data messages since the last key frame
 	maxCacheSkips   = 256      // SKIPs since the last key frame
-	audioKept       = 256      // packets kept of a stream that has shown no video yet: its first key frame may be late
+	audioKept       = 1024     // packets kept of a stream that has shown no video yet: its first key frame may be late
 	seenWindow      = 8192     // packets back over which a repeat is noticed, per kind
 )
 
