@@ -1,9 +1,3 @@
-// Package bench measures duet: load, link scenarios and comparisons, over real sockets and in virtual time.
-//
-// [Proxy] is the bad network between two programs that know nothing of it:
-//
-//	client ── UDP ──▶ Proxy ── netem.Link up ───▶ UDP ── target
-//	       ◀── UDP ──       ◀── netem.Link down ── UDP ──
 package bench
 
 import (
