@@ -1,0 +1,54 @@
+# What there is to do here. `make` alone lists it.
+# The recipes are short on purpose: what takes more than a line or two is a script in scripts/.
+
+FUZZTIME ?= 10s
+GO       ?= go
+
+# The packages that decide and do no I/O; tidy_test.go has them too. They build for the browser.
+CORE = ./crypto/... ./fec/... ./rtmpchunk/... ./transport/... ./bench/netem/...
+
+LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
+
+.DEFAULT_GOAL := help
+.PHONY: help build test race lint fmt fuzz wasm ffmpeg demo clip check long
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## the program, as ./duet
+	$(GO) build -trimpath -o duet ./cmd/duet
+
+test: ## vet and all tests
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race: ## all tests under the race detector
+	$(GO) test -race ./...
+
+lint: ## golangci-lint, built from tools/go.mod; the first time takes a minute or two
+	$(LINT) run ./...
+
+fmt: ## gofmt over everything
+	gofmt -w .
+
+fuzz: ## every fuzz target for FUZZTIME (10s)
+	scripts/fuzz.sh $(FUZZTIME)
+
+wasm: ## core packages build for the browser
+	GOOS=js GOARCH=wasm $(GO) build $(CORE)
+
+ffmpeg: ## the tests that need ffmpeg
+	$(GO) test -count=1 -tags ffmpeg ./gateway/... ./cmd/duet/...
+
+demo: ## a call on this machine, from end to end
+	$(GO) run ./cmd/duet demo
+
+clip: ## the demo's clip anew; needs ffmpeg with libx264
+	scripts/make-clip.sh
+
+check: ## everything that has to pass before a change goes in
+	.ci/run
+
+long: ## what is too long for every change: fuzzing for 5 minutes a target, the ffmpeg tests on a minute of video
+	$(MAKE) fuzz FUZZTIME=5m
+	DUET_LONG=1 $(GO) test -count=1 -timeout=60m -tags ffmpeg ./gateway/... ./cmd/duet/...
