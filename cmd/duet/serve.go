@@ -1,0 +1,75 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"duet/crypto"
+)
+
+func newServe(s streams) *cobra.Command {
+	var cfg serverConfig
+	var show string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server: relay, RTMP and HTTP-FLV gateways",
+		Long: `Run the server. Without options it listens on loopback only and keeps its keys in ./duet-data, which it makes on its
+first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST with the name or address that clients use.`,
+		Args: exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.log = slog.New(slog.NewTextHandler(s.err, nil))
+			if err := crypto.ValidStream(show); err != nil {
+				return misuse{err}
+			}
+			srv, err := newServer(cfg)
+			if err != nil {
+				return err
+			}
+			srv.print(s.out, show)
+			return srv.serve(cmd.Context())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&cfg.data, "data", defaultData, "directory for keys and secrets")
+	f.StringVar(&cfg.udp, "udp", defaultUDP, "address for pushers and players; port 0 picks a free one")
+	f.StringVar(&cfg.rtmp, "rtmp", defaultRTMP, "address for RTMP, '' for none")
+	f.StringVar(&cfg.rtmps, "rtmps", "", "address for RTMPS, needs --tls-cert and --tls-key")
+	f.StringVar(&cfg.http, "http", defaultHTTP, "address for HTTP, '' for none")
+	f.StringVar(&cfg.tlsCert, "tls-cert", "", "certificate for RTMPS, a PEM file")
+	f.StringVar(&cfg.tlsKey, "tls-key", "", "its private key, a PEM file")
+	f.StringVar(&cfg.advertise, "advertise", "", "HOST[:PORT] that clients reach this server at, where it is behind NAT or in a container")
+	f.BoolVar(&cfg.allowPlaintext, "allow-plaintext", false, "allow RTMP and HTTP-FLV, which are not encrypted, off loopback")
+	f.StringVar(&show, "show", "live/demo", "stream whose URLs are shown on a terminal")
+	return cmd
+}
+
+// print tells where the server listens. URLs are secrets: they go to a terminal, never into a file or a log.
+func (s *server) print(w io.Writer, show string) {
+	fmt.Fprintf(w, "duet %s\n", version())
+	fmt.Fprintf(w, "udp    %s  clients: %s\n", s.relay.Addr(), s.told.UDP)
+	if s.rtmpLn != nil {
+		fmt.Fprintf(w, "rtmp   %s\n", s.rtmpLn.Addr())
+	}
+	if s.rtmpsLn != nil {
+		fmt.Fprintf(w, "rtmps  %s\n", s.rtmpsLn.Addr())
+	}
+	if s.httpLn != nil {
+		fmt.Fprintf(w, "http   %s\n", s.httpLn.Addr())
+	}
+	fmt.Fprintf(w, "data   %s\n", s.cfg.data)
+	if !isTerminal(w) {
+		return
+	}
+	o := urlOptions{data: s.cfg.data, expires: 24 * time.Hour}
+	fmt.Fprintf(w, "\nURLs of %s, valid for %v (duet url makes others):\n", show, o.expires)
+	for _, a := range []crypto.Action{crypto.ActionPush, crypto.ActionPlay, crypto.ActionRTMPPush, crypto.ActionRTMPPlay, crypto.ActionFLV} {
+		if text, err := makeURL(s.secrets, a, show, &o); err == nil {
+			fmt.Fprintf(w, "%-9s  %s\n", a, text)
+		}
+	}
+	fmt.Fprintln(w, "\nCtrl-C ends the server.")
+}

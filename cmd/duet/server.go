@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"duet/crypto"
+	"duet/gateway"
+	"duet/relay"
+)
+
+// Where a server listens unless told otherwise: on loopback only.
+const (
+	defaultData = "./duet-data"
+	defaultUDP  = "127.0.0.1:7000"
+	defaultRTMP = "127.0.0.1:1935"
+	defaultHTTP = "127.0.0.1:8080"
+)
+
+// serverConfig says what a server listens on; an empty address is a listener left out (UDP can't be).
+type serverConfig struct {
+	data            string
+	udp, rtmp, http string
+	rtmps           string
+	tlsCert, tlsKey string
+	advertise       string
+	allowPlaintext  bool
+	log             *slog.Logger
+	tap             func(in bool, datagram []byte)
+}
+
+const (
+	httpHeaderTimeout = 10 * time.Second
+	httpPatience      = time.Second
+)
+
+// server is everything that `duet serve` runs.
+type server struct {
+	cfg     serverConfig
+	secrets *secrets
+	relay   *relay.Server
+	rtmp    *gateway.RTMP
+	http    *http.Server
+	rtmpLn  net.Listener
+	rtmpsLn net.Listener
+	httpLn  net.Listener
+	told    addresses // what clients are told
+}
+
+// newServer opens the data directory and the sockets. Serve then runs it, Close lets go of it unserved.
+func newServer(cfg serverConfig) (s *server, err error) {
+	if cfg.log == nil {
+		cfg.log = slog.New(slog.DiscardHandler)
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s = &server{cfg: cfg}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if s.secrets, err = openSecrets(cfg.data, true); err != nil {
+		return nil, err
+	}
+	s.relay, err = relay.New(relay.Config{
+		Listen: cfg.udp, Key: s.secrets.key, Secret: s.secrets.secret, Tokens: s.secrets.tokens, Logger: cfg.log, Tap: cfg.tap,
+	})
+	if err != nil {
+		return nil, busyHint(err, "--udp")
+	}
+	gw := gateway.Config{Logger: cfg.log, Publish: s.publish, Subscribe: s.subscribe, Verify: s.verify}
+	s.rtmp = gateway.NewRTMP(gw)
+	if s.rtmpLn, err = listen(cfg.rtmp, "--rtmp"); err != nil {
+		return nil, err
+	}
+	if s.rtmpsLn, err = listen(cfg.rtmps, "--rtmps"); err != nil {
+		return nil, err
+	}
+	if s.rtmpsLn != nil {
+		cert, err := tls.LoadX509KeyPair(cfg.tlsCert, cfg.tlsKey)
+		if err != nil {
+			return nil, withHint(fmt.Errorf("RTMPS: %w", err), "--tls-cert and --tls-key name PEM files")
+		}
+		s.rtmpsLn = tls.NewListener(s.rtmpsLn, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+	}
+	if s.httpLn, err = listen(cfg.http, "--http"); err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.Handle("GET /live/", gateway.NewFLV(gw))
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: httpHeaderTimeout, ErrorLog: slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)}
+	if err := s.tell(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// check refuses what would leave the machine unprotected, and options that contradict each other.
+func (c *serverConfig) check() error {
+	if c.udp == "" {
+		return withHint(misusef("--udp can't be empty: it is what pushers and players use"), "--udp %s is the default", defaultUDP)
+	}
+	if (c.rtmps != "") != (c.tlsCert != "" && c.tlsKey != "") {
+		return withHint(misusef("RTMPS needs --rtmps, --tls-cert and --tls-key together"), "for example: --rtmps :1936 --tls-cert cert.pem --tls-key key.pem")
+	}
+	if c.allowPlaintext {
+		return nil
+	}
+	for flag, addr := range map[string]string{"--rtmp": c.rtmp, "--http": c.http} {
+		if addr != "" && !loopback(addr) {
+			return withHint(misusef("%s %s is not on loopback: RTMP and HTTP-FLV are not encrypted, anybody on the way can see and hear the call", flag, addr),
+				"use --rtmps, put a TLS proxy in front, turn it off (%s ''), or accept it with --allow-plaintext", flag)
+		}
+	}
+	return nil
+}
+
+// loopback reports whether an address to listen on can only be reached from this machine.
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return true // Listen will say what is wrong with it
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+func listen(addr, flag string) (net.Listener, error) {
+	if addr == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, busyHint(err, flag)
+	}
+	return l, nil
+}
+
+// busyHint adds what to do about a listener that did not open.
+func busyHint(err error, flag string) error {
+	return withHint(err, "is another duet running? %s HOST:PORT chooses another address, port 0 a free port", flag)
+}
+
+// tell works out what clients are told and keeps it for `duet url`.
+func (s *server) tell() error {
+	s.told.UDP = s.advertised(s.relay.Addr().String())
+	if s.rtmpLn != nil {
+		s.told.RTMP = s.advertised(s.rtmpLn.Addr().String())
+	}
+	if s.rtmpsLn != nil {
+		s.told.TLS = s.advertised(s.rtmpsLn.Addr().String())
+	}
+	if s.httpLn != nil {
+		s.told.HTTP = s.advertised(s.httpLn.Addr().String())
+	}
+	return s.told.save(s.cfg.data)
+}
+
+// advertised is an address as clients see it: --advertise gives the host, and for UDP perhaps the port. A wildcard without
+// --advertise is only good on this machine.
+func (s *server) advertised(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return listen
+	}
+	if a := s.cfg.advertise; a != "" {
+		if h, p, err := net.SplitHostPort(a); err == nil {
+			if listen == s.relay.Addr().String() {
+				port = p
+			}
+			return net.JoinHostPort(h, port)
+		}
+		return net.JoinHostPort(a, port)
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// serve runs everything until ctx ends or something fails.
+func (s *server) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var errs []error
+	start := func(what string, f func() error) {
+		wg.Go(func() {
+			if err := f(); err != nil {
+				mu.Lock()
+				errs = append(errs, fmt.Errorf("%s: %w", what, err))
+				mu.Unlock()
+			}
+			cancel() // one without the others is no server
+		})
+	}
+	start("relay", func() error { return s.relay.Serve(ctx) })
+	if s.rtmpLn != nil {
+		start("RTMP", func() error { return s.rtmp.Serve(ctx, s.rtmpLn) })
+	}
+	if s.rtmpsLn != nil {
+		start("RTMPS", func() error { return s.rtmp.Serve(ctx, s.rtmpsLn) })
+	}
+	if s.httpLn != nil {
+		start("HTTP", func() error { return s.serveHTTP(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (s *server) serveHTTP(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() {
+		patience, cancel := context.WithTimeout(context.Background(), httpPatience)
+		defer cancel()
+		if s.http.Shutdown(patience) != nil {
+			_ = s.http.Close()
+		}
+	})
+	defer stop()
+	if err := s.http.Serve(s.httpLn); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// close lets go of listeners that are not served.
+func (s *server) close() {
+	for _, l := range []net.Listener{s.rtmpLn, s.rtmpsLn, s.httpLn} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if s.relay != nil {
+		done, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.relay.Serve(done)
+	}
+}
+
+func (s *server) page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "duet %s\n\nThis is a duet server. Streams are pushed and played with the URLs that `duet url` makes:\n"+
+		"duet push and duet play over UDP, RTMP for ffmpeg, OBS and VLC, HTTP-FLV at /live/STREAM.flv?t=TOKEN.\n", version())
+}
+
+// health answers once the relay's loop does.
+func (s *server) health(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.relay.Stats(r.Context()); err != nil {
+		http.Error(w, "the relay does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// What gateways need of the relay.
+
+func (s *server) publish(ctx context.Context, req gateway.PublishRequest) (gateway.Publication, error) {
+	return s.relay.Publish(ctx, req.Stream, req.Party)
+}
+
+func (s *server) subscribe(ctx context.Context, stream string) (gateway.Subscription, error) {
+	return s.relay.Subscribe(ctx, stream)
+}
+
+func (s *server) verify(token string, want crypto.Action, stream string) (crypto.Token, error) {
+	return s.secrets.tokens.Verify(time.Now(), token, want, stream)
+}
+
+var (
+	_ gateway.Publication  = (*relay.Publication)(nil)
+	_ gateway.Subscription = (*relay.Subscription)(nil)
+)
