@@ -9,6 +9,7 @@ require (
 	github.com/pion/rtp v1.10.6
 	github.com/sirupsen/logrus v1.7.0
 	github.com/spf13/cobra v1.10.2
+	github.com/yutopp/go-amf0 v0.1.0
 	github.com/yutopp/go-rtmp v0.0.7
 	golang.org/x/crypto v0.58.0
 	golang.org/x/sys v0.49.0
@@ -25,5 +26,4 @@ require (
 	github.com/pkg/errors v0.9.1 // indirect
 	github.com/pmezard/go-difflib v1.0.0 // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
-	github.com/yutopp/go-amf0 v0.1.0 // indirect
 )
