@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"slices"
 	"time"
 
 	"duet/fec"
@@ -11,59 +12,10 @@ import (
 const (
 	maxQueuedBytes = 12 << 20 // media waiting to be sent for the first time: a cached GOP and a key frame of 4 MiB
 	maxBlocks      = 8192     // messages (parts) whose fate is open
+	maxFreeBlocks  = 64       // kept for reuse: more than complete within a round trip
 	expirySlack    = 20 * time.Millisecond
 	maxBudget      = 60 * time.Second
 )
-
-// item is one media datagram to be: a packet or a parity symbol of a block.
-type item struct {
-	blk    *block
-	gen    uint32
-	index  uint16
-	parity bool
-	again  bool // a retransmission
-}
-
-// size is the length of the frame that carries it.
-func (it *item) size() int {
-	if it.parity {
-		return wire.RepairHeader + it.blk.symbolSize()
-	}
-	return 1 + len(it.blk.packets[it.index].Data)
-}
-
-// queue is a FIFO of items; a slice used as a ring would save little.
-type queue struct {
-	items []item
-	head  int
-}
-
-func (q *queue) push(it item) { q.items = append(q.items, it) }
-
-// peek returns the first item that is still wanted, dropping those that are not.
-func (q *queue) peek() (*item, bool) {
-	for q.head < len(q.items) {
-		it := &q.items[q.head]
-		if it.blk.live && it.blk.gen == it.gen {
-			return it, true
-		}
-		q.drop()
-	}
-	return nil, false
-}
-
-func (q *queue) drop() {
-	q.items[q.head] = item{}
-	q.head++
-	switch {
-	case q.head == len(q.items):
-		q.items, q.head = q.items[:0], 0
-	case q.head >= 256 && q.head*2 >= len(q.items):
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
-	}
-}
 
 // sendSide keeps the media that goes out: blocks by message, and four queues in the order in which they are served.
 type sendSide struct {
@@ -72,8 +24,8 @@ type sendSide struct {
 	start  time.Time // when the session began: older frames count from here
 
 	blocks map[blockKey]*block
-	fifo   []*block // by age, for expiry
-	free   []*block
+	fifo   []blockRef // by age, for expiry
+	free   []*block   // out of service, at most maxFreeBlocks
 
 	again, repair, audio, video queue
 	queuedBytes                 int
@@ -111,6 +63,9 @@ func (s *sendSide) add(now time.Time, p *Packet, c *Conn) error {
 	key, k := keyOf(&p.Header)
 	b := s.blocks[key]
 	if b == nil {
+		if len(s.fifo) >= maxBlocks {
+			s.fifo = slices.DeleteFunc(s.fifo, func(r blockRef) bool { return !r.live() })
+		}
 		if s.queuedBytes > maxQueuedBytes || len(s.fifo) >= maxBlocks {
 			return ErrQueueFull
 		}
@@ -119,7 +74,7 @@ func (s *sendSide) add(now time.Time, p *Packet, c *Conn) error {
 		b.deadline = s.deadline(now, b, c)
 		s.order = max(s.order, expand16(p.Header.Order, s.order))
 		s.blocks[key] = b
-		s.fifo = append(s.fifo, b)
+		s.fifo = append(s.fifo, blockRef{b, b.gen})
 		if len(s.fifo) == 1 {
 			c.timer.setEarlier(timerExpire, s.expiry(b))
 		}
@@ -268,11 +223,14 @@ func (s *sendSide) addParity(b *block, n int) {
 // delivered notes an acknowledged symbol; a block with enough of them is done.
 func (s *sendSide) delivered(p *sentPacket) {
 	b := p.blk
-	if b == nil || !b.live || b.gen != p.gen {
+	if b == nil || b.gen != p.gen {
 		return
 	}
 	b.inFlight--
 	b.delivered++
+	if !b.live {
+		return
+	}
 	if p.kind == sentSource {
 		if b.state[p.index] == symbolDelivered { // arrived twice
 			b.delivered--
@@ -287,10 +245,14 @@ func (s *sendSide) delivered(p *sentPacket) {
 // lost notes a lost symbol and sends as much again as is now missing.
 func (s *sendSide) lost(now time.Time, p *sentPacket, c *Conn) {
 	b := p.blk
-	if b == nil || !b.live || b.gen != p.gen {
+	if b == nil || b.gen != p.gen {
 		return
 	}
 	b.inFlight--
+	if !b.live {
+		s.tellSkip(b, c)
+		return
+	}
 	if p.kind == sentSource && b.state[p.index] == symbolInFlight {
 		b.state[p.index] = symbolLost
 	}
@@ -325,14 +287,23 @@ func (s *sendSide) answer(now time.Time, b *block, c *Conn) {
 	s.addParity(b, extra)
 }
 
-// abandon gives a block up: its time is over. The receiver is told when a part was never sent, which it could not guess.
+// abandon gives a block up: its time is over. The receiver is told, now or as soon as it is clear that it cannot complete the
+// block even if everything in flight arrives: of a message that it has seen nothing of it does not know the time, and would wait
+// a whole budget from the next one's.
 func (s *sendSide) abandon(b *block, c *Conn) {
 	c.stats.BlocksAbandoned++
-	if b.sent < b.have {
-		s.queuedBytes -= b.unsentBytes()
+	s.queuedBytes -= b.unsentBytes()
+	b.abandoned = true
+	s.tellSkip(b, c)
+	s.retire(b)
+}
+
+// tellSkip sends the SKIP of an abandoned block once it is clear that the block will not become whole.
+func (s *sendSide) tellSkip(b *block, c *Conn) {
+	if b.abandoned && b.delivered+b.inFlight < b.k {
+		b.abandoned = false
 		s.skip(b, c)
 	}
-	s.retire(b)
 }
 
 // skip tells the peer not to wait for a message.
@@ -348,40 +319,40 @@ func (s *sendSide) skip(b *block, c *Conn) {
 	}
 }
 
-// retire takes a block out of service.
+// retire takes a block out of service. One whose SKIP may still have to be sent is not reused.
 func (s *sendSide) retire(b *block) {
 	delete(s.blocks, blockKey{run: b.run, order: b.order, first: uint16(b.first)})
 	b.release()
+	if len(s.free) < maxFreeBlocks && !b.abandoned {
+		s.free = append(s.free, b)
+	}
 }
 
-// expireBlocks lets go of blocks whose time is over, and recycles those that are done.
+// expireBlocks lets go of blocks whose time is over.
 func (c *Conn) expireBlocks(now time.Time) {
 	s := &c.send
 	n := 0
-	for n < len(s.fifo) {
-		b := s.fifo[n]
-		if b.live && !now.After(s.expiry(b)) {
+	for ; n < len(s.fifo); n++ {
+		r := s.fifo[n]
+		if !r.live() {
+			continue
+		}
+		if !now.After(s.expiry(r.blk)) {
 			break
 		}
-		if b.live {
-			s.abandon(b, c)
-		}
-		if len(s.free) < 64 {
-			s.free = append(s.free, b)
-		}
-		n++
+		s.abandon(r.blk, c)
 	}
-	s.fifo = append(s.fifo[:0], s.fifo[n:]...)
+	s.fifo = slices.Delete(s.fifo, 0, n)
 	if len(s.fifo) > 0 {
-		c.timer.set(timerExpire, s.expiry(s.fifo[0]).Add(time.Millisecond))
+		c.timer.set(timerExpire, s.expiry(s.fifo[0].blk).Add(time.Millisecond))
 	}
 }
 
 // releaseAll gives up everything.
 func (s *sendSide) releaseAll() {
-	for _, b := range s.fifo {
-		if b.live {
-			b.release()
+	for _, r := range s.fifo {
+		if r.live() {
+			r.blk.release()
 		}
 	}
 	clear(s.blocks)

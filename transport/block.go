@@ -51,6 +51,7 @@ type block struct {
 	queued    int
 	parity    int  // next unused parity index
 	planned   bool // policy has been asked
+	abandoned bool // its time is over and the receiver has not been told yet
 
 	deadline time.Time // after this nobody wants it; zero while the clocks are not known
 	added    time.Time

@@ -59,13 +59,16 @@ func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 	var record sentPacket
 	if c.path.respond {
 		c.path.respond = false
-		b = wire.AppendPath(b, wire.FramePathResponse, c.path.response)
-		record.eliciting = true
-		// A client's datagrams all go to its relay. A relay answers where it was asked; if that is not the path in use, with
-		// nothing else: no more bytes than the challenge had.
-		if path := c.path.answerTo; !c.client && path != c.path.active {
+		// A client's datagrams all go to its relay. A relay answers where it was asked; if that is not the path in use, with nothing
+		// else, and only for as many bytes as came from there.
+		elsewhere := !c.client && c.path.answerTo != c.path.active
+		if !elsewhere || c.path.spend(c.path.answerTo) {
+			b = wire.AppendPath(b, wire.FramePathResponse, c.path.response)
+			record.eliciting = true
+		}
+		if elsewhere && record.eliciting {
 			n := c.sealPacket(now, b, record)
-			return c.transmit(now, path, n, n), true
+			return c.transmit(now, c.path.answerTo, n, n), true
 		}
 	}
 	if c.pong.owed {

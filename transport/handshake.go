@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"bytes"
 	"fmt"
 	"time"
 
@@ -27,6 +28,11 @@ type clientHandshake struct {
 	repeat    time.Duration
 	giveUp    time.Time
 	flight    fragments
+	opened    []byte // the second Noise message, once it has opened
+	plain     []byte // what it held
+	answer    wire.AcceptPayload
+	sendKey   crypto.Secret
+	recvKey   crypto.Secret
 }
 
 func newClientHandshake(now time.Time, c *Conn, cfg *Config) (*clientHandshake, error) {
@@ -115,16 +121,12 @@ func (c *Conn) receiveAccept(now time.Time, b []byte) {
 		return
 	}
 	c.hs.flight = fragments{}
-	plain, send, recv, err := c.hs.initiator.Finish(message)
-	if err != nil {
+	p, ok := c.hs.finish(message)
+	if !ok || p.Session != hdr.Server {
 		c.drop(DropHandshake)
 		return
 	}
-	var p wire.AcceptPayload
-	if wire.ParseAcceptPayload(plain, &p) != nil || p.Session != hdr.Server {
-		c.drop(DropHandshake)
-		return
-	}
+	send, recv := c.hs.sendKey, c.hs.recvKey
 	sentAt := c.hs.sentAt
 	c.hs = nil
 	c.timer.clear(timerHandshake)
@@ -142,6 +144,22 @@ func (c *Conn) receiveAccept(now time.Time, b []byte) {
 	c.pings = 0
 	c.clock.ping = true
 	c.events.push(Event{Kind: EventAccepted})
+}
+
+// finish opens the second Noise message. That works once; the same message again gives the same answer, because the header that
+// came with it the first time may have been damaged.
+func (h *clientHandshake) finish(message []byte) (*wire.AcceptPayload, bool) {
+	if h.opened == nil {
+		plain, send, recv, err := h.initiator.Finish(message)
+		if err != nil {
+			return nil, false
+		}
+		h.opened, h.plain, h.sendKey, h.recvKey = bytes.Clone(message), plain, send, recv
+	}
+	if !bytes.Equal(message, h.opened) || wire.ParseAcceptPayload(h.plain, &h.answer) != nil {
+		return nil, false
+	}
+	return &h.answer, true
 }
 
 // receiveReset ends a session that the relay has forgotten, if the relay proves that it is the one we spoke to.

@@ -64,14 +64,27 @@ func (p *pathState) poll(now time.Time, c *Conn, buf []byte) (Transmit, bool) {
 	if !p.trying || !p.send || p.credit < amplifyDatagram {
 		return Transmit{}, false
 	}
+	p.spend(p.candidate)
 	p.send = false
 	p.tries++
-	p.credit -= amplifyDatagram
 	c.timer.set(timerPath, now.Add(pathRetry))
 	b := c.beginPacket(buf)
 	b = wire.AppendPath(b, wire.FramePathChallenge, p.challenge)
 	n := c.sealPacket(now, b, sentPacket{})
 	return c.transmit(now, p.candidate, n, n), true
+}
+
+// spend takes the bytes of a challenge or a response off what an address that is being tried may get, false if that is not enough. To an
+// address that is not (a packet that came late, or out of turn) one such datagram may go for each that came.
+func (p *pathState) spend(to Path) bool {
+	if !p.trying || to != p.candidate {
+		return true
+	}
+	if p.credit < amplifyDatagram {
+		return false
+	}
+	p.credit -= amplifyDatagram
+	return true
 }
 
 // answered takes a PATH_RESPONSE: if it is right and came from the new address, that is now the path.

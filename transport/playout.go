@@ -12,6 +12,7 @@ const (
 	maxAhead     = 4096     // messages held beyond the next one
 	maxEarly     = 2048     // packets held before their START
 	maxHeldBytes = 64 << 20 // packets held: more than the longest GOP that a relay caches
+	slotCost     = 8        // bytes that a packet takes before it has come: a message may say that it has thousands
 )
 
 // ReleaseKind says what a Playout released.
@@ -147,6 +148,15 @@ func (p *Playout) flush() {
 
 func (p *Playout) drop(order uint64, s *playSlot) {
 	delete(p.slots, order)
+	p.empty(s)
+	*s = playSlot{packets: s.packets[:0]}
+	if len(p.free) < 64 {
+		p.free = append(p.free, s)
+	}
+}
+
+// empty gives back the packets of a message.
+func (p *Playout) empty(s *playSlot) {
 	for i, k := range s.packets {
 		if k != nil {
 			p.stats.Held -= len(k.Data)
@@ -154,10 +164,8 @@ func (p *Playout) drop(order uint64, s *playSlot) {
 			s.packets[i] = nil
 		}
 	}
-	*s = playSlot{packets: s.packets[:0]}
-	if len(p.free) < 64 {
-		p.free = append(p.free, s)
-	}
+	p.stats.Held -= len(s.packets) * slotCost
+	s.packets, s.got = s.packets[:0], 0
 }
 
 // Packet takes a packet, and the reader's reference to it.
@@ -177,7 +185,7 @@ func (p *Playout) Packet(now time.Time, k *Packet) {
 		k.Release()
 		return
 	}
-	if order >= p.next+maxAhead || p.stats.Held+len(k.Data) > maxHeldBytes {
+	if order >= p.next+maxAhead || p.stats.Held+len(k.Data)+int(k.Header.Count)*slotCost > maxHeldBytes {
 		p.stats.Early++
 		k.Release()
 		return
@@ -190,6 +198,7 @@ func (p *Playout) Packet(now time.Time, k *Packet) {
 	if s.got == 0 {
 		s.header, s.first = k.Header, now
 		s.packets = append(s.packets[:0], make([]*Packet, k.Header.Count)...)
+		p.stats.Held += len(s.packets) * slotCost
 	}
 	if s.packets[k.Header.Index] != nil {
 		k.Release()
@@ -236,14 +245,8 @@ func (p *Playout) Record(now time.Time, m *wire.Control) {
 		p.releaseRecord(now, rec)
 	case m.Order < p.next+maxAhead:
 		if s := p.slot(m.Order); s.record == nil {
-			for i, k := range s.packets { // a message is a record or a frame, never both
-				if k != nil {
-					p.stats.Held -= len(k.Data)
-					k.Release()
-					s.packets[i] = nil
-				}
-			}
-			s.got, s.record, s.first, s.complete = 0, rec, now, now
+			p.empty(s) // a message is a record or a frame, never both
+			s.record, s.first, s.complete = rec, now, now
 		}
 	}
 }
@@ -273,13 +276,7 @@ func (p *Playout) Skip(m *wire.Control) {
 		if s.whole() {
 			continue
 		}
-		for i, k := range s.packets {
-			if k != nil {
-				p.stats.Held -= len(k.Data)
-				k.Release()
-				s.packets[i] = nil
-			}
-		}
+		p.empty(s)
 		s.skipped = true
 	}
 }

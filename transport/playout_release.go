@@ -39,6 +39,7 @@ func (p *Playout) Poll(now time.Time) (Release, bool) {
 			}
 		case s != nil && s.skipped, p.next < p.floor && !s.started(), !now.Before(p.deadline()):
 			p.giveUp(s)
+			p.jump(now)
 		default:
 			return Release{}, false
 		}
@@ -65,12 +66,28 @@ func (p *Playout) advance(s *playSlot) {
 // giveUp skips the next message.
 func (p *Playout) giveUp(s *playSlot) {
 	kind := rtmpchunk.Video
-	if s != nil && s.got > 0 {
+	if s != nil && s.header.Count > 0 {
 		kind = s.header.Kind
 	}
 	p.stats.Skipped[kind]++
 	p.gap[kind] = true
 	p.advance(s)
+}
+
+// jump gives up at once what lies beyond everything known: what a START or END says will not come may be any number of messages.
+func (p *Playout) jump(now time.Time) {
+	if p.next < p.highest {
+		return
+	}
+	to := p.floor
+	if p.ended && !now.Before(p.endAt.Add(p.maxDelay)) {
+		to = max(to, p.end)
+	}
+	if to > p.next {
+		p.stats.Skipped[rtmpchunk.Video] += to - p.next
+		p.gap[rtmpchunk.Video] = true
+		p.next, p.highest = to, to
+	}
 }
 
 // releaseFrame rebuilds the message of a whole frame.
@@ -134,8 +151,8 @@ func (p *Playout) Deadline() time.Time {
 	if len(p.out) > 0 {
 		return p.origin
 	}
-	if !p.started {
-		return time.Time{}
+	if !p.started || p.ended && p.next >= p.end {
+		return time.Time{} // Poll has told the end; what came behind it is never released
 	}
 	if d := p.deadline(); d != never {
 		return d

@@ -12,6 +12,10 @@ import (
 const (
 	maxReceiveBlocks = 512 // per kind; the oldest goes when a new one comes. 10 s of audio, more of video
 	maxParityKept    = 64  // parity symbols kept per block; a sender that needs more is beyond help
+	maxParityReused  = 16  // of them, their memory is kept for the next block
+	// maxReceiveBytes of packets and parity stand in unfinished blocks of a kind: three messages of the largest size. Beyond, the
+	// oldest are not repaired any more.
+	maxReceiveBytes = 12 << 20
 )
 
 // receiveSide turns MEDIA and REPAIR into packets: it drops repeats, keeps the packets of unfinished blocks, and rebuilds lost
@@ -29,6 +33,7 @@ type receiveKind struct {
 	blocks map[uint16]*receiveBlock
 	fifo   []*receiveBlock // by arrival of their first symbol, a ring of maxReceiveBlocks
 	next   int
+	bytes  int // in unfinished blocks
 }
 
 // receiveBlock is a block on the receive side.
@@ -39,6 +44,7 @@ type receiveBlock struct {
 	got     int
 	done    bool
 	packets [MaxBlock]*Packet // nil: missing. Released when done
+	bytes   int               // of both
 	parity  []paritySymbol
 }
 
@@ -82,6 +88,7 @@ func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
 	p.Data = append(p.Data[:0], data...)
 	b.packets[index] = p
 	b.got++
+	s.kinds[h.Kind].hold(b, len(data))
 	if repaired {
 		c.stats.PacketsRepaired++
 	} else {
@@ -91,7 +98,7 @@ func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
 	p.Retain() // one for the block, one for the reader
 	c.emitPacket(p)
 	if b.got == b.k {
-		b.finish()
+		s.kinds[h.Kind].finish(b)
 	} else if !repaired && len(b.parity) > 0 {
 		c.repair(now, b)
 	}
@@ -113,7 +120,7 @@ func (s *receiveSide) block(kind rtmpchunk.Kind, base uint16, k int, run uint32)
 	if b := r.blocks[base]; b != nil {
 		switch {
 		case run != 0 && b.run != 0 && b.run != run:
-			b.finish()
+			r.finish(b)
 			*b = receiveBlock{base: base, run: run, k: k, parity: b.parity}
 			return b
 		case b.k != k:
@@ -133,30 +140,51 @@ func (s *receiveSide) block(kind rtmpchunk.Kind, base uint16, k int, run uint32)
 		if r.blocks[b.base] == b {
 			delete(r.blocks, b.base)
 		}
-		b.finish()
+		r.finish(b)
 	}
 	*b = receiveBlock{base: base, run: run, k: k, parity: b.parity[:0]}
 	r.blocks[base] = b
 	return b
 }
 
+// hold counts bytes that the block keeps now, and lets go of the oldest blocks if that is too much.
+func (r *receiveKind) hold(b *receiveBlock, n int) {
+	b.bytes += n
+	r.bytes += n
+	for i := 0; r.bytes > maxReceiveBytes && i < len(r.fifo); i++ {
+		if old := r.fifo[(r.next+i)%len(r.fifo)]; old != b && !old.done {
+			r.finish(old)
+		}
+	}
+}
+
 // finish releases what the block holds; it stays as a memory that all of it has been handed out.
-func (b *receiveBlock) finish() {
+func (r *receiveKind) finish(b *receiveBlock) {
 	for i, p := range b.packets[:b.k] {
 		if p != nil {
 			p.Release()
 			b.packets[i] = nil
 		}
 	}
-	b.parity = b.parity[:0]
+	b.dropParity()
+	r.bytes -= b.bytes
+	b.bytes = 0
 	b.done = true
+}
+
+// dropParity forgets the parity and keeps a little of its memory.
+func (b *receiveBlock) dropParity() {
+	if cap(b.parity) > maxParityReused {
+		b.parity = nil
+	}
+	b.parity = b.parity[:0]
 }
 
 // releaseAll gives every packet back.
 func (s *receiveSide) releaseAll() {
 	for i := range s.kinds {
 		for _, b := range s.kinds[i].fifo {
-			b.finish()
+			s.kinds[i].finish(b)
 		}
 	}
 }
@@ -187,6 +215,7 @@ func (c *Conn) receiveRepair(now time.Time, f *wire.Frame) {
 		}
 	}
 	b.keep(uint8(f.Repair.Index), f.Data)
+	c.receive.kinds[kind].hold(b, len(f.Data))
 	c.repair(now, b)
 }
 

@@ -230,15 +230,15 @@ func (n *Network) transmit(nd *node, to netip.AddrPort, b []byte) {
 	if len(b) > wire.MaxDatagram {
 		panic(fmt.Sprintf("transporttest: datagram of %d bytes", len(b)))
 	}
+	out := [][]byte{b}
+	if n.Tap != nil {
+		out = n.Tap(nd.addr, to, b)
+	}
 	l := nd.out[to]
 	if l == nil {
 		return // no route, as after a move
 	}
-	if n.Tap == nil {
-		l.l.Send(n.now, b)
-		return
-	}
-	for _, m := range n.Tap(nd.addr, to, b) {
+	for _, m := range out {
 		l.l.Send(n.now, m)
 	}
 }

@@ -50,6 +50,9 @@ type RelayEnd struct {
 	ids      *SeededReader
 }
 
+// resetSecret is every test relay's: it outlives what Forget forgets.
+var resetSecret = [32]byte{9}
+
 type reply struct {
 	to transport.Path
 	b  []byte
@@ -57,6 +60,11 @@ type reply struct {
 
 // NewRelayEnd returns a relay's end that lets everybody in unless Admit is replaced.
 func NewRelayEnd(now time.Time, seed uint64, policy transport.Policy) *RelayEnd {
+	return NewRelayEndWith(now, seed, func(cfg *transport.AcceptorConfig) { cfg.Policy = policy })
+}
+
+// NewRelayEndWith is NewRelayEnd with more to choose: change may set any field of the configuration but Admit.
+func NewRelayEndWith(now time.Time, seed uint64, change func(*transport.AcceptorConfig)) *RelayEnd {
 	e := &RelayEnd{ids: Reader(seed ^ 77)}
 	e.Admit = func(time.Time, *transport.Request) transport.Admission {
 		var b [8]byte
@@ -67,11 +75,12 @@ func NewRelayEnd(now time.Time, seed uint64, policy transport.Policy) *RelayEnd 
 		}
 		return transport.Admission{Code: wire.CloseOK, SessionID: id &^ 0xff}
 	}
-	e.Acceptor = transport.NewAcceptor(now, transport.AcceptorConfig{
-		Key: ServerKey(), Cookies: crypto.NewCookieJar([32]byte{9}), ResetSecret: [32]byte{9}, Rand: Reader(seed), ClockOrigin: now,
-		Admit:  func(now time.Time, r *transport.Request) transport.Admission { return e.Admit(now, r) },
-		Policy: policy,
-	})
+	cfg := transport.AcceptorConfig{
+		Key: ServerKey(), Cookies: crypto.NewCookieJar([32]byte{9}), ResetSecret: resetSecret, Rand: Reader(seed), ClockOrigin: now,
+	}
+	change(&cfg)
+	cfg.Admit = func(now time.Time, r *transport.Request) transport.Admission { return e.Admit(now, r) }
+	e.Acceptor = transport.NewAcceptor(now, cfg)
 	return e
 }
 
@@ -83,7 +92,10 @@ func (e *RelayEnd) Conn() *transport.Conn {
 	return e.Conns[len(e.Conns)-1]
 }
 
-// HandleDatagram implements Endpoint.
+// Forget drops every session without a word, as a relay does that is killed and started again.
+func (e *RelayEnd) Forget() { e.Conns = nil }
+
+// HandleDatagram implements Endpoint. Data for a session that it does not know is answered with RESET.
 func (e *RelayEnd) HandleDatagram(now time.Time, from transport.Path, b []byte) {
 	switch wire.KindOf(b) {
 	case wire.KindInit:
@@ -105,6 +117,8 @@ func (e *RelayEnd) HandleDatagram(now time.Time, from transport.Path, b []byte) 
 				return
 			}
 		}
+		out := wire.AppendReset(nil, h.Session, crypto.ResetValue(resetSecret, h.Session))
+		e.replies = append(e.replies, reply{to: from, b: out})
 	default:
 	}
 }
