@@ -138,7 +138,13 @@ func widen(c *net.UDPConn) {
 }
 
 // Addr is where clients send to.
-func (p *Proxy) Addr() netip.AddrPort { return p.front.LocalAddr().(*net.UDPAddr).AddrPort() }
+func (p *Proxy) Addr() netip.AddrPort {
+	a, ok := p.front.LocalAddr().(*net.UDPAddr)
+	if !ok {
+		panic("bench: a UDP socket without a UDP address")
+	}
+	return a.AddrPort()
+}
 
 // Close ends the proxy and returns when all its goroutines have.
 func (p *Proxy) Close() {

@@ -354,4 +354,6 @@ func (l *link) patience(now time.Time, d time.Duration) {
 }
 
 // jitter is a random time from tryMin to tryMax.
-func jitter() time.Duration { return tryMin + rand.N(tryMax-tryMin) }
+func jitter() time.Duration {
+	return tryMin + rand.N(tryMax-tryMin) //nolint:gosec // it spreads attempts over time, and hides nothing
+}

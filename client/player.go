@@ -56,7 +56,6 @@ type Player struct {
 	playing     bool      // frames come: 2004 was told and nothing has stopped it since
 	released    time.Time // the newest frame
 	keyTold     bool      // 2003, in this run
-	runs        int
 	askedKey    time.Time
 	askKey      bool
 	skipped     uint64 // told by 2107

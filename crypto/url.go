@@ -110,7 +110,8 @@ func tokenText(s string) bool {
 
 // parseHost returns HOST:PORT with the port filled in and an IPv6 address in its canonical form.
 func parseHost(s string) (string, error) {
-	host, port, hasPort := s, "", false
+	var host, port string
+	var hasPort bool
 	if inside, ok := strings.CutPrefix(s, "["); ok {
 		var after string
 		if inside, after, ok = strings.Cut(inside, "]"); !ok {

@@ -52,7 +52,7 @@ func NewFLV(cfg Config) http.Handler {
 			http.Error(w, "the relay takes no more players; try again later", http.StatusServiceUnavailable)
 			return
 		}
-		defer sub.Close()
+		defer func() { _ = sub.Close() }()
 		cfg.Logger.Info("HTTP-FLV player", "stream", stream)
 		err = serveFLV(r.Context(), w, sub)
 		cfg.Logger.Info("HTTP-FLV player gone", "stream", stream, "ended", errors.Is(err, io.EOF))

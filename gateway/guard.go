@@ -307,7 +307,7 @@ func (g *guard) accept(m *inner) error {
 // aggregate takes a message apart that is a sequence of FLV tags; their timestamps count from the first one's.
 func (g *guard) aggregate(m *inner) error {
 	const tagHeader, tagTrailer = 11, 4
-	first, any := uint32(0), false
+	first, begun := uint32(0), false
 	for b := m.body; len(b) > 0; {
 		if len(b) < tagHeader {
 			return fmt.Errorf("%w: aggregate", errGuard)
@@ -317,8 +317,8 @@ func (g *guard) aggregate(m *inner) error {
 		if len(b) < tagHeader+n {
 			return fmt.Errorf("%w: aggregate", errGuard)
 		}
-		if !any {
-			first, any = ts, true
+		if !begun {
+			first, begun = ts, true
 		}
 		if n > 0 {
 			if err := g.accept(&inner{typ: b[0], timestamp: m.timestamp + ts - first, stream: m.stream, body: b[tagHeader : tagHeader+n]}); err != nil {

@@ -60,7 +60,6 @@ type party struct {
 	out     func(now time.Time)
 	closed  *transport.Event
 	status  []uint16
-	status1 wire.Control // the last STATUS 1002
 	started time.Time
 }
 

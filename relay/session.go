@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"time"
 
 	"duet/crypto"
@@ -202,7 +203,7 @@ func (s *session) packet(now time.Time, p *transport.Packet, order uint64) {
 		}
 		s.first = order
 	}
-	if s.conn.QueuedBytes() > maxPlayerQueue || s.conn.Send(now, p) == transport.ErrQueueFull {
+	if s.conn.QueuedBytes() > maxPlayerQueue || errors.Is(s.conn.Send(now, p), transport.ErrQueueFull) {
 		s.skipping, s.skipFrom = true, order
 		s.loop.stats.PlayerSkips++
 		s.stream.requestKeyFrame(now)
@@ -231,7 +232,7 @@ func (s *session) waiting(now time.Time) {
 
 // send puts a message on the control stream. A client that lets it fill up is not reading any more.
 func (s *session) send(now time.Time, m *wire.Control) {
-	if err := s.conn.SendControl(now, m); err != nil && err != transport.ErrClosed {
+	if err := s.conn.SendControl(now, m); err != nil && !errors.Is(err, transport.ErrClosed) {
 		s.conn.Close(now, wire.CloseProtocol, "the control stream is not being read")
 	}
 	s.loop.touch(s)

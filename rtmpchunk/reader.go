@@ -77,7 +77,7 @@ func (r *Reader) read() (Message, error) {
 	}
 	payload, err := readBody(r.r, size)
 	switch {
-	case err == io.EOF || err == io.ErrUnexpectedEOF:
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return Message{}, r.truncated()
 	case err != nil:
 		return Message{}, err

@@ -296,7 +296,7 @@ func (c *Conn) HandleTimeout(now time.Time) {
 		case timerExpire:
 			c.expireBlocks(now)
 		case timerPath:
-			c.path.timeout(now, c)
+			c.path.timeout()
 		case timerClose:
 			c.closeTimeout(now)
 		case timerPacer: // Poll will look again

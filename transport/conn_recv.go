@@ -42,7 +42,7 @@ func (c *Conn) receiveData(now time.Time, from Path, b []byte) {
 		c.drop(DropSession)
 		return
 	}
-	highest, any := c.opener.Highest()
+	highest, opened := c.opener.Highest()
 	pn, plain, err := c.opener.Open(b[:wire.DataHeaderSize], b[wire.DataHeaderSize:], hdr.Phase, hdr.PacketNumber)
 	if err != nil {
 		if errors.Is(err, crypto.ErrReplay) {
@@ -57,7 +57,7 @@ func (c *Conn) receiveData(now time.Time, from Path, b []byte) {
 		c.confirm(now)
 	}
 	if !c.client {
-		c.path.heard(now, from, len(b), !any || pn > highest, c)
+		c.path.heard(from, len(b), !opened || pn > highest, c)
 	}
 	eliciting, kept := c.receiveFrames(now, from, plain)
 	if c.state == stateOpen && kept {
@@ -109,7 +109,7 @@ func (c *Conn) receiveFrames(now time.Time, from Path, b []byte) (eliciting, kep
 		case wire.FramePathResponse:
 			c.path.answered(now, from, f.Data, c)
 		case wire.FrameClose:
-			c.receiveClose(now, &f)
+			c.receiveClose(&f)
 			return eliciting, kept
 		case wire.FrameMedia:
 			c.receiveMedia(now, f.Data)
@@ -122,7 +122,7 @@ func (c *Conn) receiveFrames(now time.Time, from Path, b []byte) (eliciting, kep
 }
 
 // receiveClose ends the session; the peer gets one CLOSE in answer, so that it can stop repeating its own.
-func (c *Conn) receiveClose(now time.Time, f *wire.Frame) {
+func (c *Conn) receiveClose(f *wire.Frame) {
 	if c.state == stateClosing {
 		c.closed(c.closing.code, c.closing.reason, CauseLocal)
 		return

@@ -31,7 +31,7 @@ type pathState struct {
 }
 
 // heard notes an authentic packet of size bytes from a path; newest says that its number is the highest so far.
-func (p *pathState) heard(now time.Time, from Path, size int, newest bool, c *Conn) {
+func (p *pathState) heard(from Path, size int, newest bool, c *Conn) {
 	switch {
 	case from == p.active:
 		return
@@ -48,7 +48,7 @@ func (p *pathState) heard(now time.Time, from Path, size int, newest bool, c *Co
 }
 
 // timeout sends the challenge again, or leaves the new address alone.
-func (p *pathState) timeout(now time.Time, c *Conn) {
+func (p *pathState) timeout() {
 	if !p.trying {
 		return
 	}

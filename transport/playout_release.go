@@ -154,7 +154,7 @@ func (p *Playout) Deadline() time.Time {
 	if !p.started || p.ended && p.next >= p.end {
 		return time.Time{} // Poll has told the end; what came behind it is never released
 	}
-	if d := p.deadline(); d != never {
+	if d := p.deadline(); !d.Equal(never) {
 		return d
 	}
 	return time.Time{}

@@ -35,7 +35,7 @@ func (s *stage) start(order uint64) {
 func (s *stage) message(typ uint8, body []byte) (packets []*transport.Packet, record *wire.Control) {
 	s.t.Helper()
 	capture := transport.Ticks(s.now.Sub(transporttest.Start))
-	rec, err := s.packetizer.Push(rtmpchunk.Message{Type: typ, Timestamp: uint32(capture / 16), Payload: body}, capture,
+	rec, err := s.packetizer.Push(rtmpchunk.Message{Type: typ, Timestamp: capture / 16, Payload: body}, capture,
 		func() []byte { return make([]byte, 0, rtmpchunk.MaxPacket) },
 		func(b []byte, h rtmpchunk.Header) { packets = append(packets, &transport.Packet{Header: h, Data: b}) })
 	if err != nil {

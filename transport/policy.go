@@ -82,7 +82,7 @@ func (Adaptive) Extra(missing int, p Plan) int {
 // probability of at most miss. At most 2k+2.
 func spare(k int, loss, miss float64) int {
 	loss = min(loss, 0.5)
-	for r := 0; r < 2*k+2; r++ {
+	for r := range 2*k + 2 {
 		if tail(k+r, r, loss) <= miss {
 			return r
 		}

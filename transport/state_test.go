@@ -76,7 +76,7 @@ func TestAdaptive(t *testing.T) {
 func TestBlockSpan(t *testing.T) {
 	for _, count := range []uint16{1, 2, 127, 128, 129, 255, 256, 257, 1000, 3789, 4096} {
 		next := 0
-		for index := uint16(0); index < count; index++ {
+		for index := range count {
 			first, k := blockSpan(index, count)
 			if k < 1 || k > MaxBlock || int(index) < first || int(index) >= first+k || first+k > int(count) {
 				t.Fatalf("packet %d of %d: block of %d from %d", index, count, k, first)
@@ -169,7 +169,7 @@ func TestControlStreamUnderChaos(t *testing.T) {
 			data []byte
 		}
 		var out []flight
-		for step := 0; step < 20_000; step++ {
+		for range 20_000 {
 			if len(want) < 60 && r.IntN(20) == 0 {
 				body := make([]byte, r.IntN(3000)*r.IntN(20)/10)
 				for i := range body {

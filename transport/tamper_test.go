@@ -170,8 +170,8 @@ func TestReplayedInitTakesOverNothing(t *testing.T) {
 		}
 	}
 	s.net.Run(3100 * time.Millisecond)
-	if !s.relay.Conn().Closed() || s.confirmed != confirmed || !genuine.Open() {
-		t.Errorf("replayed: closed=%v confirmed=%v; genuine open=%v", s.relay.Conn().Closed(), s.confirmed != confirmed, genuine.Open())
+	if !s.relay.Conn().Closed() || !s.confirmed.Equal(confirmed) || !genuine.Open() {
+		t.Errorf("replayed: closed=%v confirmed=%v; genuine open=%v", s.relay.Conn().Closed(), !s.confirmed.Equal(confirmed), genuine.Open())
 	}
 }
 

@@ -28,8 +28,6 @@ func (t *timers) set(id timerID, at time.Time) { t.at[id] = at }
 
 func (t *timers) clear(id timerID) { t.at[id] = time.Time{} }
 
-func (t *timers) isSet(id timerID) bool { return !t.at[id].IsZero() }
-
 // setEarlier sets a timer unless it is set to an earlier instant.
 func (t *timers) setEarlier(id timerID, at time.Time) {
 	if t.at[id].IsZero() || at.Before(t.at[id]) {

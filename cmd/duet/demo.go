@@ -108,8 +108,8 @@ func (d *demoRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer player.Close()
-	select { // the player is there before the pusher, so that it misses nothing
+	defer func() { _ = player.Close() }() // it never fails
+	select {                              // the player is there before the pusher, so that it misses nothing
 	case <-waiting:
 	case <-ctx.Done():
 		return fmt.Errorf("the player was not let in: %w", ctx.Err())

@@ -27,7 +27,7 @@ func enhancedMessages(video, audio string) []rtmpchunk.Message {
 		return b
 	}
 	list := []rtmpchunk.Message{
-		v(0, key|0, 1, 2, 3, 4, 5, 6, 7, 8),                                  // sequence start
+		v(0, key, 1, 2, 3, 4, 5, 6, 7, 8),                                    // sequence start
 		v(0, key|4, 2, 0, 9, 'c', 'o', 'l', 'o', 'r', 'I', 'n', 'f', 'o', 5), // metadata
 		a(0, 0, []byte("OpusHead-or-another-configuration")...),
 		a(0, 4, 1, 2, 0, 0, 0, 3), // multichannel: native order, stereo

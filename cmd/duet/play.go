@@ -67,7 +67,6 @@ func play(ctx context.Context, s streams, args []string, o *playOptions) error {
 		rep.finish(makeReport("play", time.Since(began), client.Stats{}, err))
 		return refusalHint(err, "play")
 	}
-	defer p.Close()
 	out, err := openSink(o.output, s.out) // after the relay has let us in: a refusal leaves an older file alone
 	if err == nil {
 		err = record(ctx, p, out)
@@ -82,10 +81,10 @@ func play(ctx context.Context, s streams, args []string, o *playOptions) error {
 func record(ctx context.Context, p *client.Player, out *sink) error {
 	for {
 		f, err := p.Read(ctx)
-		switch {
-		case errors.Is(err, io.EOF), err != nil && ctx.Err() != nil:
+		if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
 		}
 		if err := out.write(&f); err != nil {

@@ -16,9 +16,8 @@ type reporter struct {
 	mu    sync.Mutex // guards what follows
 	w     io.Writer
 	json  bool
-	live  bool   // a terminal: netstatus is one line that changes
-	shown bool   // it is there now
-	role  string // in front of lines where two clients report
+	live  bool // a terminal: netstatus is one line that changes
+	shown bool // it is there now
 	start time.Time
 }
 
@@ -65,13 +64,6 @@ func (r *reporter) clear() {
 		fmt.Fprint(r.w, "\r\x1b[K")
 		r.shown = false
 	}
-}
-
-// done ends the live line.
-func (r *reporter) done() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.clear()
 }
 
 func statusLine(i *client.NetStatus) string {
