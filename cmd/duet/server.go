@@ -56,55 +56,57 @@ type server struct {
 }
 
 // newServer opens the data directory and the sockets. Serve then runs it, Close lets go of it unserved.
-func newServer(cfg serverConfig) (s *server, err error) {
+func newServer(cfg serverConfig) (*server, error) {
 	if cfg.log == nil {
 		cfg.log = slog.New(slog.DiscardHandler)
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s = &server{cfg: cfg}
-	defer func() {
-		if err != nil {
-			s.close()
-		}
-	}()
-	if s.secrets, err = openSecrets(cfg.data, true); err != nil {
+	s := &server{cfg: cfg}
+	if err := s.open(); err != nil {
+		s.close()
 		return nil, err
+	}
+	return s, nil
+}
+
+// open opens everything that the server runs on. After an error, close lets go of what was opened.
+func (s *server) open() (err error) {
+	cfg := &s.cfg
+	if s.secrets, err = openSecrets(cfg.data, true); err != nil {
+		return err
 	}
 	s.relay, err = relay.New(relay.Config{
 		Listen: cfg.udp, Key: s.secrets.key, Secret: s.secrets.secret, Tokens: s.secrets.tokens, Logger: cfg.log, Tap: cfg.tap,
 	})
 	if err != nil {
-		return nil, busyHint(err, "--udp")
+		return busyHint(err, "--udp")
 	}
 	gw := gateway.Config{Logger: cfg.log, Publish: s.publish, Subscribe: s.subscribe, Verify: s.verify}
 	s.rtmp = gateway.NewRTMP(gw)
 	if s.rtmpLn, err = listen(cfg.rtmp, "--rtmp"); err != nil {
-		return nil, err
+		return err
 	}
 	if s.rtmpsLn, err = listen(cfg.rtmps, "--rtmps"); err != nil {
-		return nil, err
+		return err
 	}
 	if s.rtmpsLn != nil {
 		cert, err := tls.LoadX509KeyPair(cfg.tlsCert, cfg.tlsKey)
 		if err != nil {
-			return nil, withHint(fmt.Errorf("RTMPS: %w", err), "--tls-cert and --tls-key name PEM files")
+			return withHint(fmt.Errorf("RTMPS: %w", err), "--tls-cert and --tls-key name PEM files")
 		}
 		s.rtmpsLn = tls.NewListener(s.rtmpsLn, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	}
 	if s.httpLn, err = listen(cfg.http, "--http"); err != nil {
-		return nil, err
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.Handle("GET /live/", gateway.NewFLV(gw))
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: httpHeaderTimeout, ErrorLog: slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)}
-	if err := s.tell(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s.tell()
 }
 
 // check refuses what would leave the machine unprotected, and options that contradict each other.

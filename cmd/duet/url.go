@@ -65,7 +65,7 @@ func makeURL(sec *secrets, action crypto.Action, stream string, o *urlOptions) (
 	if o.expires <= 0 || o.expires > maxExpiry {
 		return "", misusef("--expires must be more than 0 and at most %v, not %v", maxExpiry, o.expires)
 	}
-	host, err := hostFor(action, o)
+	scheme, host, err := hostFor(action, o)
 	if err != nil {
 		return "", err
 	}
@@ -75,37 +75,41 @@ func makeURL(sec *secrets, action crypto.Action, stream string, o *urlOptions) (
 	}
 	switch action {
 	case crypto.ActionRTMPPush, crypto.ActionRTMPPlay:
-		return "rtmp://" + host + "/" + stream + "?t=" + token, nil
+		return scheme + "://" + host + "/" + stream + "?t=" + token, nil
 	case crypto.ActionFLV:
-		return "http://" + host + "/" + stream + ".flv?t=" + token, nil
+		return scheme + "://" + host + "/" + stream + ".flv?t=" + token, nil
 	default:
 		u := crypto.URL{Host: host, Stream: stream, Key: sec.key.Public(), Token: token}
 		return u.String(), nil
 	}
 }
 
-// hostFor is the address that a URL names.
-func hostFor(action crypto.Action, o *urlOptions) (string, error) {
-	if o.host != "" {
-		return o.host, nil
-	}
+// hostFor is the scheme and address that a URL names.
+func hostFor(action crypto.Action, o *urlOptions) (scheme, host string, err error) {
 	a, err := loadAddresses(o.data)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if a == nil {
 		a = &addresses{UDP: defaultUDP, RTMP: defaultRTMP, HTTP: defaultHTTP}
 	}
-	host, flag := a.UDP, "--udp"
+	var flag string
 	switch action {
 	case crypto.ActionRTMPPush, crypto.ActionRTMPPlay:
-		host, flag = a.RTMP, "--rtmp"
+		scheme, host, flag = "rtmp", a.RTMP, "--rtmp"
+		if a.TLS != "" {
+			scheme, host = "rtmps", a.TLS
+		}
 	case crypto.ActionFLV:
-		host, flag = a.HTTP, "--http"
+		scheme, host, flag = "http", a.HTTP, "--http"
 	default:
+		scheme, host, flag = "duet", a.UDP, "--udp"
+	}
+	if o.host != "" {
+		host = o.host
 	}
 	if host == "" {
-		return "", withHint(fmt.Errorf("the server has no listener for %s URLs", action), "start `duet serve` with %s, or give --host", flag)
+		return "", "", withHint(fmt.Errorf("the server has no listener for %s URLs", action), "start `duet serve` with %s, or give --host", flag)
 	}
-	return host, nil
+	return scheme, host, nil
 }
