@@ -349,8 +349,8 @@ func TestPushPlay(t *testing.T) {
 	}
 	identical(t, r.frames, k.sent)
 	for i, f := range r.frames {
-		// The clocks are known half a second after the pusher came.
-		if f.Media && (f.Captured.IsZero() && i > len(r.frames)-20 || !f.Captured.IsZero() && f.Released.Before(f.Captured.Add(-5*time.Millisecond)) || f.Released.Before(f.Complete) || f.Gap) {
+		// The clocks are known soon after the pusher came, to half a round trip each, which on a busy machine is not little.
+		if f.Media && (f.Captured.IsZero() && i > len(r.frames)-20 || !f.Captured.IsZero() && f.Released.Before(f.Captured.Add(-100*time.Millisecond)) || f.Released.Before(f.Complete) || f.Gap) {
 			t.Errorf("frame %d: captured %v, complete %v, released %v, gap %v", i, f.Captured, f.Complete, f.Released, f.Gap)
 		}
 	}
