@@ -54,11 +54,13 @@ func TestCaptureShowsNothing(t *testing.T) {
 	h.start()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	push, err := client.DialPusher(ctx, client.PusherConfig{URL: h.url(crypto.ActionPush, "live/a", "alice")})
+	played := newEvents()
+	play, err := client.DialPlayer(ctx, client.PlayerConfig{URL: h.url(crypto.ActionPlay, "live/a", ""), OnEvent: played.add})
 	if err != nil {
 		t.Fatal(err)
 	}
-	play, err := client.DialPlayer(ctx, client.PlayerConfig{URL: h.url(crypto.ActionPlay, "live/a", "")})
+	played.wait(t, client.CodeLoading, 1) // the relay has it: the stream may be over before long
+	push, err := client.DialPusher(ctx, client.PusherConfig{URL: h.url(crypto.ActionPush, "live/a", "alice")})
 	if err != nil {
 		t.Fatal(err)
 	}

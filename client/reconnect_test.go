@@ -190,11 +190,11 @@ func TestRebind(t *testing.T) {
 	}
 }
 
-// Five percent of everything is lost on both hops, both ways: every frame arrives.
+// Five percent of everything is lost on both hops, both ways, at a round trip of 50 ms each, for ten seconds: every frame arrives.
 func TestLossy(t *testing.T) {
 	t.Parallel()
 	h := newRelay(t)
-	link := netem.Config{Delay: 12 * time.Millisecond, Loss: 0.05, Seed: 5}
+	link := netem.Config{Delay: 25 * time.Millisecond, Loss: 0.05, Seed: 5}
 	proxy, err := bench.StartProxy(t.Context(), bench.ProxyConfig{Target: h.host, Up: link, Down: link})
 	if err != nil {
 		t.Fatal(err)
@@ -205,7 +205,8 @@ func TestLossy(t *testing.T) {
 	play := h.play("live/a", played)
 	push := h.push("live/a", "alice", pushed)
 	c := startCall(t, push, play)
-	played.find(t, "netstatus", 2, isNetStatus)
+	played.find(t, "netstatus", 5, isNetStatus)
+	played.find(t, "netstatus", 10, isNetStatus)
 	c.end(t)
 	identical(t, c.frames, c.talk.sent)
 	if s := push.Stats(); s.Retransmits+s.RepairsSent == 0 {
