@@ -217,7 +217,7 @@ func (l *link) reconnect(now time.Time) {
 		return
 	}
 	if now.Sub(l.lostAt) >= l.cfg.reconnect {
-		text := fmt.Sprintf("%s was not reached again within %v", l.cfg.url.Host, l.cfg.reconnect)
+		text := fmt.Sprintf("%s was not reached again within %v", l.cfg.url.Host, l.cfg.reconnect.Round(100*time.Millisecond))
 		if l.refused != nil {
 			text += "; its last answer: " + l.refused.Error()
 		}
