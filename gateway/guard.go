@@ -284,6 +284,9 @@ func (g *guard) message(s *chunkStream) error {
 
 // accept queues a message for go-rtmp if it is one of those that it gets.
 func (g *guard) accept(m *inner) error {
+	if len(m.body) == 0 { // as AMF3 in name leaves it; go-rtmp would panic
+		return nil
+	}
 	switch m.typ {
 	case rtmpchunk.TypeAudio, rtmpchunk.TypeVideo:
 	case rtmpchunk.TypeData:
