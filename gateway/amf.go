@@ -15,7 +15,8 @@ const (
 var errAMF = errors.New("gateway: malformed AMF0")
 
 // checkAMF walks the AMF0 values of a command's body. go-amf0 decodes them later; it sizes arrays by what the wire says and
-// recurses without limit, so what it gets is known to be small, shallow, whole, and of the types that commands use.
+// recurses without limit, so what it gets is known to be small, shallow, whole, and of the types that commands use. Undefined values
+// become null in b.
 func checkAMF(b []byte) error {
 	c := amfChecker{b: b}
 	for len(c.b) > 0 {
@@ -41,6 +42,8 @@ const (
 	amfUndefined = 6
 	amfECMAArray = 8
 	amfObjectEnd = 9
+	amfArray     = 10
+	amfDate      = 11
 )
 
 // value takes one value.
@@ -49,6 +52,7 @@ func (c *amfChecker) value(depth int) bool {
 	if depth > maxAMFDepth || c.values > maxAMFValues || len(c.b) == 0 {
 		return false
 	}
+	at := c.b
 	marker := c.b[0]
 	c.b = c.b[1:]
 	switch marker {
@@ -58,8 +62,15 @@ func (c *amfChecker) value(depth int) bool {
 		return c.skip(1)
 	case amfString:
 		return c.text()
-	case amfNull, amfUndefined:
+	case amfUndefined: // go-amf0 has none
+		at[0] = amfNull
 		return true
+	case amfNull:
+		return true
+	case amfDate:
+		return c.skip(10)
+	case amfArray: // the codecs that an encoder offers, in connect
+		return c.array(depth)
 	case amfECMAArray:
 		if len(c.b) < 4 || binary.BigEndian.Uint32(c.b) > maxAMFValues {
 			return false
@@ -70,6 +81,24 @@ func (c *amfChecker) value(depth int) bool {
 	default:
 		return false
 	}
+}
+
+// array takes an array's count and values.
+func (c *amfChecker) array(depth int) bool {
+	if len(c.b) < 4 {
+		return false
+	}
+	n := binary.BigEndian.Uint32(c.b)
+	if n > maxAMFValues {
+		return false
+	}
+	c.b = c.b[4:]
+	for range n {
+		if !c.value(depth + 1) {
+			return false
+		}
+	}
+	return true
 }
 
 // pairs takes an object's names and values up to its end.

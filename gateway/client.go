@@ -41,6 +41,7 @@ type client struct {
 
 	app, appToken string // of the connect command
 	pub           Publication
+	leftOut       bool // of pub's messages, one was too large
 	stream        string
 	sub           Subscription // taken up by idle
 	subID         uint32       // message stream that plays
@@ -49,8 +50,17 @@ type client struct {
 
 // As the connection.
 
-func (k *client) Read(p []byte) (int, error)  { return k.guard.Read(p) }
-func (k *client) Write(p []byte) (int, error) { return k.guard.Write(p) }
+func (k *client) Read(p []byte) (int, error) { return k.guard.Read(p) }
+
+// Write ends the connection if it fails: go-rtmp's writer stops then without telling anybody.
+func (k *client) Write(p []byte) (int, error) {
+	n, err := k.guard.Write(p)
+	if err != nil {
+		k.cancel()
+		_ = k.guard.Close()
+	}
+	return n, err
+}
 
 // Close ends the connection and waits for its player.
 func (k *client) Close() error {
@@ -126,14 +136,14 @@ func (k *client) OnPublish(ctx *rtmp.StreamContext, _ uint32, cmd *message.NetSt
 	}
 	tok, err := k.admit(cmd.PublishingName, crypto.ActionRTMPPush)
 	if err != nil {
-		return k.refuse(ctx.StreamID, message.NetStreamOnStatusCodePublishBadName, err)
+		return k.refuse(ctx.StreamID, codePublishDenied, err)
 	}
 	pub, err := k.server.cfg.Publish(k.ctx, PublishRequest{Stream: tok.Stream, Party: tok.Party})
 	if err != nil {
 		return k.refuse(ctx.StreamID, message.NetStreamOnStatusCodePublishBadName, err)
 	}
 	k.pub, k.stream = pub, tok.Stream
-	k.guard.timeout = readTimeout
+	k.guard.admit(readTimeout, rtmpchunk.MaxMessage)
 	k.log.Info("RTMP publisher", "stream", k.stream)
 	k.players.Go(func() {
 		select {
@@ -160,7 +170,10 @@ func (k *client) OnPlay(ctx *rtmp.StreamContext, _ uint32, cmd *message.NetStrea
 	}
 	k.sub, k.subID, k.stream = sub, ctx.StreamID, tok.Stream
 	k.log.Info("RTMP player", "stream", k.stream)
-	return k.send(controlChunkStream, 0, 0, &message.UserCtrl{Event: &message.UserCtrlEventStreamBegin{StreamID: ctx.StreamID}})
+	if err := k.send(controlChunkStream, 0, 0, &message.UserCtrl{Event: &message.UserCtrlEventStreamBegin{StreamID: ctx.StreamID}}); err != nil {
+		return err
+	}
+	return k.status(ctx.StreamID, message.NetStreamOnStatusLevelStatus, codePlayReset, "the stream begins") // go-rtmp says Play.Start
 }
 
 // idle is called when go-rtmp is done with a message. After a play it has said Play.Start, and from then on only the player writes:
@@ -169,7 +182,7 @@ func (k *client) idle() {
 	if k.sub == nil || k.guard.playing.Swap(true) {
 		return
 	}
-	k.guard.timeout = playerReadTimeout
+	k.guard.admit(playerReadTimeout, maxCommand)
 	k.players.Go(func() {
 		if err := k.play(); err != nil && !errors.Is(err, context.Canceled) {
 			k.log.Info("RTMP player gone", "stream", k.stream, "ended", errors.Is(err, io.EOF))
@@ -204,8 +217,12 @@ func (k *client) play() error {
 	}
 }
 
-// codePlayStop is what players take for the end; go-rtmp has no name for it.
-const codePlayStop message.NetStreamOnStatusCode = "NetStream.Play.Stop"
+// Codes that go-rtmp has no name for. Players take Play.Stop for the end.
+const (
+	codePublishDenied message.NetStreamOnStatusCode = "NetStream.Publish.Denied"
+	codePlayReset     message.NetStreamOnStatusCode = "NetStream.Play.Reset"
+	codePlayStop      message.NetStreamOnStatusCode = "NetStream.Play.Stop"
+)
 
 // finish tells the client that the stream has ended, and waits until that is written: go-rtmp's writer works beside us. Errors do
 // not matter, the connection is about to be closed.
@@ -257,7 +274,10 @@ func (k *client) take(typ uint8, timestamp uint32, payload io.Reader) error {
 	}
 	err = k.pub.Write(rtmpchunk.Message{Type: typ, Timestamp: timestamp, Payload: body})
 	if errors.Is(err, rtmpchunk.ErrRecordTooLarge) || errors.Is(err, rtmpchunk.ErrTooLarge) {
-		k.log.Warn("an RTMP message was left out", "stream", k.stream, "error", err)
+		if !k.leftOut {
+			k.leftOut = true // one line a connection, however many there are
+			k.log.Warn("an RTMP message was left out", "stream", k.stream, "error", err)
+		}
 		return nil
 	}
 	return err
@@ -278,6 +298,9 @@ func (k *client) unpublish() error {
 
 // send writes one message.
 func (k *client) send(chunkStream int, timestamp, stream uint32, m message.Message) error {
+	if err := k.ctx.Err(); err != nil {
+		return err // go-rtmp may have stopped writing: it would queue some and then wait for ever
+	}
 	ctx, cancel := context.WithTimeout(k.ctx, writeTimeout)
 	defer cancel()
 	return k.conn.Write(ctx, chunkStream, timestamp, &rtmp.ChunkMessage{StreamID: stream, Message: m})

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -59,28 +60,77 @@ func NewFLV(cfg Config) http.Handler {
 	})
 }
 
+// maxHeld is how many messages are held back until the header can be written. A stream begins with at most one of each slot.
+const maxHeld = 16
+
+// flvBegin holds a stream's first messages back until it is known what kinds of media there are. A header that announces what never
+// comes keeps players waiting for it: ffmpeg opens a stream without audio a minute late.
+type flvBegin struct {
+	held         []rtmpchunk.Message
+	audio, video bool // configured, or named by the metadata
+	told         bool // there was metadata
+}
+
+// hold takes a message; ready means that the header can be written.
+func (b *flvBegin) hold(m rtmpchunk.Message) (ready bool) {
+	info := rtmpchunk.Classify(m)
+	switch {
+	case info.Media:
+		b.audio = b.audio || info.Kind == rtmpchunk.Audio
+		b.video = b.video || info.Kind == rtmpchunk.Video
+	case info.Slot == rtmpchunk.SlotMetadata: // it names a codec for each kind that is there
+		b.told = true
+		b.audio = b.audio || bytes.Contains(m.Payload, []byte("audiocodecid"))
+		b.video = b.video || bytes.Contains(m.Payload, []byte("videocodecid"))
+	}
+	b.held = append(b.held, m)
+	return !info.Record || len(b.held) == maxHeld
+}
+
+// write writes the header and what was held. Without metadata nobody can say what will not come.
+func (b *flvBegin) write(out *rtmpchunk.Writer) error {
+	if err := out.WriteHeader(b.audio || !b.told, b.video || !b.told); err != nil {
+		return err
+	}
+	for _, m := range b.held {
+		if err := out.Write(m); err != nil {
+			return err
+		}
+	}
+	b.held = nil
+	return nil
+}
+
 // serveFLV copies a subscription to a response.
 func serveFLV(ctx context.Context, w http.ResponseWriter, sub Subscription) error {
 	h := w.Header()
 	h.Set("Content-Type", "video/x-flv")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no") // proxies must not collect it
+	w.WriteHeader(http.StatusOK)
 	control := http.NewResponseController(w)
+	if err := control.Flush(); err != nil { // the client hears at once that it is let in, however late the stream begins
+		return err
+	}
 	out := rtmpchunk.NewWriter(w)
-	_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not all writers have one
-	if err := out.WriteHeader(true, true); err != nil {
-		return err
-	}
-	if err := control.Flush(); err != nil {
-		return err
-	}
-	for {
+	var begin flvBegin
+	for begun := false; ; {
 		m, err := sub.Read(ctx)
-		if err != nil {
+		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not all writers have one
+		switch {
+		case err != nil && !begun:
+			return errors.Join(err, begin.write(out))
+		case err != nil:
 			return err
+		case begun:
+			err = out.Write(m)
+		case begin.hold(m):
+			begun = true
+			err = begin.write(out)
+		default:
+			continue
 		}
-		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if err := out.Write(m); err != nil {
+		if err != nil {
 			return err
 		}
 		if err := control.Flush(); err != nil {

@@ -16,6 +16,8 @@ const (
 	DefaultMaxConns   = 256                  // TCP connections at a time, each kind
 	handshakeTimeout  = 5 * time.Second      // from accept to publish or play
 	readTimeout       = 30 * time.Second     // a publisher that sends nothing for so long is gone
+	minAcceptPause    = 5 * time.Millisecond // after an error of the listener's, doubled with each in a row
+	maxAcceptPause    = time.Second
 	playerReadTimeout = 365 * 24 * time.Hour // a player has nothing to say
 	writeTimeout      = 10 * time.Second     // a player that takes nothing for so long is cut off
 )

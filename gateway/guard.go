@@ -15,11 +15,13 @@ import (
 
 // Limits of what an RTMP client may send.
 const (
-	handshakeBytes   = 1 + 1536 + 1536 // C0, C1, C2
-	maxChunkStreams  = 64
-	maxCommand       = 8 << 10                     // bytes of a command message
-	maxPending       = rtmpchunk.MaxMessage        // bytes of messages begun, in all
-	guardChunk       = rtmpchunk.MaxMessage        // chunk size towards go-rtmp and towards the client: no message is cut
+	handshakeBytes  = 1 + 1536 + 1536 // C0, C1, C2
+	maxChunkStreams = 64
+	maxCommand      = 8 << 10                  // bytes of a command message
+	maxPending      = 2 * rtmpchunk.MaxMessage // bytes of messages begun, in all
+	maxKept         = 64 << 10                 // bytes of a chunk stream's buffer that stay for its next message
+	// guardChunk is the chunk size towards go-rtmp and towards the client: no message is cut, not even one that got our prefix.
+	guardChunk       = rtmpchunk.MaxMessage + 16
 	defaultChunk     = 128                         // until the client says otherwise
 	maxChunk         = 0xffffff                    //
 	setDataFrame     = "\x02\x00\x0d@setDataFrame" // AMF0 string
@@ -50,7 +52,8 @@ type guard struct {
 	pending   int
 	out       []byte // what go-rtmp has not read of the present message
 	split     []inner
-	timeout   time.Duration
+	timeout   time.Duration // of one chunk; 0 before admission, while the deadline of the connection's begin stands
+	limit     int           // bytes of a message
 
 	playing atomic.Bool // the client plays: it has nothing more to say
 	idle    func()      // called when go-rtmp reads and nothing is there
@@ -77,10 +80,18 @@ type inner struct {
 }
 
 func newGuard(c net.Conn, idle func()) *guard {
+	begin := time.Now().Add(handshakeTimeout)
+	_, _ = c.SetReadDeadline(begin), c.SetWriteDeadline(begin) // fails for a closed connection only, and then so does what follows
 	return &guard{
 		Conn: c, r: bufio.NewReaderSize(c, 16<<10), handshake: handshakeBytes, chunk: defaultChunk,
-		streams: make(map[uint32]*chunkStream), timeout: handshakeTimeout, idle: idle,
+		streams: make(map[uint32]*chunkStream), limit: maxCommand, idle: idle,
 	}
+}
+
+// admit tells that the client has shown its right: from now on it has timeout for each chunk, and messages may have limit bytes. Before
+// that it may send commands only, and has handshakeTimeout in all. It is called in the goroutine that reads.
+func (g *guard) admit(timeout time.Duration, limit int) {
+	g.timeout, g.limit = timeout, limit
 }
 
 // Read gives go-rtmp what it may see.
@@ -118,8 +129,10 @@ func (g *guard) next() error {
 			g.handOn(&m)
 			return nil
 		}
-		if err := g.SetReadDeadline(time.Now().Add(g.timeout)); err != nil {
-			return err
+		if g.timeout > 0 {
+			if err := g.SetReadDeadline(time.Now().Add(g.timeout)); err != nil {
+				return err
+			}
 		}
 		s, err := g.readChunk()
 		if err != nil {
@@ -132,7 +145,9 @@ func (g *guard) next() error {
 			return err
 		}
 		g.pending -= len(s.body)
-		s.body = s.body[:0]
+		if s.body = s.body[:0]; cap(s.body) > maxKept {
+			s.body = nil
+		}
 	}
 }
 
@@ -219,7 +234,7 @@ func (g *guard) messageHeader(format byte, s *chunkStream) error {
 	}
 	switch format {
 	case 0:
-		s.timestamp, s.delta, s.known = field, 0, true
+		s.timestamp, s.delta, s.known = field, field, true // a message without a header after it counts on from it by this (5.3.1.2.4)
 		s.stream = binary.LittleEndian.Uint32(b[7:])
 	case 1, 2:
 		s.delta = field
@@ -233,7 +248,7 @@ func (g *guard) messageHeader(format byte, s *chunkStream) error {
 		s.length = int(b[3])<<16 | int(b[4])<<8 | int(b[5])
 		s.typ = b[6]
 	}
-	if begins && s.length > rtmpchunk.MaxMessage {
+	if begins && s.length > g.limit {
 		return fmt.Errorf("%w: a message of %d bytes", errGuard, s.length)
 	}
 	return nil

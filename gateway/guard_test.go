@@ -27,7 +27,13 @@ func (f *feed) SetWriteDeadline(time.Time) error { return nil }
 func (f *feed) Write(p []byte) (int, error)      { return len(p), nil }
 func (f *feed) Close() error                     { return nil }
 func handshakeOf(b []byte) []byte                { return append(make([]byte, handshakeBytes), b...) }
-func guarded(b []byte) *guard                    { return newGuard(&feed{r: bytes.NewReader(handshakeOf(b))}, func() {}) }
+
+// guarded is a guard of a client that has been admitted.
+func guarded(b []byte) *guard {
+	g := newGuard(&feed{r: bytes.NewReader(handshakeOf(b))}, func() {})
+	g.admit(readTimeout, rtmpchunk.MaxMessage)
+	return g
+}
 
 // chunker writes a client's chunks.
 type chunker struct {

@@ -2,10 +2,10 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/sirupsen/logrus"
 	"github.com/yutopp/go-rtmp"
@@ -21,13 +21,13 @@ func NewRTMP(cfg Config) *RTMP { return &RTMP{cfg: cfg.withDefaults()} }
 // ctx ended, else the listener's error.
 func (r *RTMP) Serve(ctx context.Context, l net.Listener) error {
 	s := &rtmpServer{cfg: r.cfg, Listener: l, ctx: ctx, conns: make(map[*client]struct{}), slots: make(chan struct{}, r.cfg.MaxConns)}
-	server := rtmp.NewServer(&rtmp.ServerConfig{OnConnect: s.connect})
+	s.rtmp = rtmp.NewServer(&rtmp.ServerConfig{OnConnect: s.connect})
 	stop := context.AfterFunc(ctx, func() {
-		_ = server.Close() // closes the listener
+		_ = s.rtmp.Close() // closes the listener
 		s.closeAll()
 	})
 	defer stop()
-	err := server.Serve(s)
+	err := s.rtmp.Serve(s)
 	s.closeAll()
 	s.wg.Wait()
 	if ctx.Err() != nil {
@@ -44,6 +44,7 @@ type rtmpServer struct {
 	net.Listener
 	cfg   Config
 	ctx   context.Context
+	rtmp  *rtmp.Server
 	slots chan struct{}
 	wg    sync.WaitGroup
 
@@ -52,30 +53,41 @@ type rtmpServer struct {
 	failed error
 }
 
-// Accept waits for a slot and a client. After an error of the listener's it waits for ctx.
+// Accept waits for a slot and a client. An error that may pass, such as one for lack of file descriptors, is waited out; any other ends
+// Serve.
 func (s *rtmpServer) Accept() (net.Conn, error) {
 	select {
 	case s.slots <- struct{}{}:
 	case <-s.ctx.Done():
-		return nil, s.ctx.Err()
+		return nil, s.end(s.ctx.Err())
 	}
-	for {
+	for pause := minAcceptPause; ; pause = min(2*pause, maxAcceptPause) {
 		c, err := s.Listener.Accept()
 		if err == nil {
 			s.wg.Add(1)
 			return c, nil
 		}
-		var ne net.Error
-		if errors.As(err, &ne) && ne.Timeout() {
-			continue
+		if passing, ok := err.(interface{ Temporary() bool }); !ok || !passing.Temporary() || s.ctx.Err() != nil {
+			<-s.slots
+			return nil, s.end(err)
 		}
-		<-s.slots
-		if s.ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
-			s.cfg.Logger.Error("the RTMP listener failed", "error", err)
+		s.cfg.Logger.Warn("the RTMP listener could not take a connection", "error", err)
+		select {
+		case <-time.After(pause):
+		case <-s.ctx.Done():
 		}
-		<-s.ctx.Done()
-		return nil, err
 	}
+}
+
+// end ends go-rtmp's accept loop, which would go on for ever after an error.
+func (s *rtmpServer) end(err error) error {
+	s.mu.Lock()
+	if s.failed == nil {
+		s.failed = err
+	}
+	s.mu.Unlock()
+	_ = s.rtmp.Close()
+	return err
 }
 
 // connect makes a client of a connection. go-rtmp calls it in the connection's goroutine.
@@ -93,7 +105,7 @@ func (s *rtmpServer) connect(c net.Conn) (io.ReadWriteCloser, *rtmp.ConnConfig) 
 	quiet.SetOutput(io.Discard)
 	quiet.SetLevel(logrus.PanicLevel)
 	return k, &rtmp.ConnConfig{
-		Handler: k, Logger: quiet,
+		Handler: k, Logger: quiet, SkipHandshakeVerification: true, // some encoders do not echo; it proves nothing
 		ControlState: rtmp.StreamControlStateConfig{DefaultChunkSize: guardChunk, MaxChunkStreams: maxChunkStreams, MaxMessageStreams: 4},
 	}
 }
