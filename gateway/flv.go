@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -60,47 +59,6 @@ func NewFLV(cfg Config) http.Handler {
 	})
 }
 
-// maxHeld is how many messages are held back until the header can be written. A stream begins with at most one of each slot.
-const maxHeld = 16
-
-// flvBegin holds a stream's first messages back until it is known what kinds of media there are. A header that announces what never
-// comes keeps players waiting for it: ffmpeg opens a stream without audio a minute late.
-type flvBegin struct {
-	held         []rtmpchunk.Message
-	audio, video bool // configured, or named by the metadata
-	told         bool // there was metadata
-}
-
-// hold takes a message; ready means that the header can be written.
-func (b *flvBegin) hold(m rtmpchunk.Message) (ready bool) {
-	info := rtmpchunk.Classify(m)
-	switch {
-	case info.Media:
-		b.audio = b.audio || info.Kind == rtmpchunk.Audio
-		b.video = b.video || info.Kind == rtmpchunk.Video
-	case info.Slot == rtmpchunk.SlotMetadata: // it names a codec for each kind that is there
-		b.told = true
-		b.audio = b.audio || bytes.Contains(m.Payload, []byte("audiocodecid"))
-		b.video = b.video || bytes.Contains(m.Payload, []byte("videocodecid"))
-	}
-	b.held = append(b.held, m)
-	return !info.Record || len(b.held) == maxHeld
-}
-
-// write writes the header and what was held. Without metadata nobody can say what will not come.
-func (b *flvBegin) write(out *rtmpchunk.Writer) error {
-	if err := out.WriteHeader(b.audio || !b.told, b.video || !b.told); err != nil {
-		return err
-	}
-	for _, m := range b.held {
-		if err := out.Write(m); err != nil {
-			return err
-		}
-	}
-	b.held = nil
-	return nil
-}
-
 // serveFLV copies a subscription to a response.
 func serveFLV(ctx context.Context, w http.ResponseWriter, sub Subscription) error {
 	h := w.Header()
@@ -112,25 +70,14 @@ func serveFLV(ctx context.Context, w http.ResponseWriter, sub Subscription) erro
 	if err := control.Flush(); err != nil { // the client hears at once that it is let in, however late the stream begins
 		return err
 	}
-	out := rtmpchunk.NewWriter(w)
-	var begin flvBegin
-	for begun := false; ; {
+	out := rtmpchunk.NewLiveWriter(w)
+	for {
 		m, err := sub.Read(ctx)
 		_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // not all writers have one
-		switch {
-		case err != nil && !begun:
-			return errors.Join(err, begin.write(out))
-		case err != nil:
-			return err
-		case begun:
-			err = out.Write(m)
-		case begin.hold(m):
-			begun = true
-			err = begin.write(out)
-		default:
-			continue
-		}
 		if err != nil {
+			return errors.Join(err, out.Flush())
+		}
+		if err := out.Write(m); err != nil {
 			return err
 		}
 		if err := control.Flush(); err != nil {

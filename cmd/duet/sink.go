@@ -17,9 +17,9 @@ type sink struct {
 	path   string
 	w      io.Writer
 	file   *os.File
-	writer *rtmpchunk.Writer
+	writer *rtmpchunk.LiveWriter
 
-	whole  int64 // bytes written as whole tags
+	bytes  int64 // written
 	any    bool
 	run    uint32
 	shift  uint32
@@ -35,18 +35,22 @@ func openSink(path string, out io.Writer) (*sink, error) {
 		}
 		s.file, s.w = f, f
 	}
-	s.writer = rtmpchunk.NewWriter(s.w)
+	s.writer = rtmpchunk.NewLiveWriter(s)
 	return s, nil
+}
+
+// Write counts what goes out.
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.w.Write(p)
+	s.bytes += int64(n)
+	return n, err
 }
 
 // write appends one message.
 func (s *sink) write(f *client.Frame) error {
 	m := f.Message
 	if !s.any {
-		if err := s.writer.WriteHeader(true, true); err != nil {
-			return s.wrap(err)
-		}
-		s.run, s.any, s.whole = f.Run, true, flvHeader
+		s.run, s.any = f.Run, true
 	}
 	if f.Run != s.run {
 		s.run = f.Run
@@ -56,21 +60,21 @@ func (s *sink) write(f *client.Frame) error {
 	if int32(m.Timestamp-s.latest) > 0 {
 		s.latest = m.Timestamp
 	}
-	if err := s.writer.Write(m); err != nil {
-		if s.file != nil { // a tag that is half there would be an error to a reader
-			_ = s.file.Truncate(s.whole)
-		}
-		return s.wrap(err)
-	}
-	s.whole += int64(flvTag + len(m.Payload))
-	return nil
+	return s.guarded(func() error { return s.writer.Write(m) })
 }
 
-// Bytes that FLV adds: at its beginning, and to each message.
-const (
-	flvHeader = 13
-	flvTag    = 15
-)
+// guarded writes, and takes back what a failure leaves: a tag that is half there would be an error to a reader.
+func (s *sink) guarded(write func() error) error {
+	whole := s.bytes
+	err := write()
+	if err == nil {
+		return nil
+	}
+	if s.file != nil {
+		_ = s.file.Truncate(whole)
+	}
+	return s.wrap(err)
+}
 
 // runGap is the time between two runs of a pusher in the output, in ms: one frame.
 const runGap = 40
@@ -98,13 +102,14 @@ func reasonOf(err error) string {
 }
 
 func (s *sink) close() error {
+	err := s.guarded(s.writer.Flush)
 	if s.file == nil {
-		return nil
+		return err
 	}
-	err := s.file.Close()
+	cerr := s.file.Close()
 	s.file = nil
-	if err != nil {
-		return s.wrap(err)
+	if err == nil && cerr != nil {
+		err = s.wrap(cerr)
 	}
-	return nil
+	return err
 }
