@@ -35,7 +35,7 @@ var table = []row{
 	{dir: "."},
 	{dir: "cmd/duet", imports: []string{
 		"bench", "web", "gateway", "signaling", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
-	{dir: "bench", imports: []string{"client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "fec", "crypto"}},
+	{dir: "bench", imports: []string{"client", "relay", "relay/udp", "transport", "transport/transporttest", "transport/wire", "bench/netem", "rtmpchunk", "fec", "crypto"}},
 	{dir: "web"},
 	{dir: "gateway", imports: []string{"rtmpchunk", "crypto"}},
 	{dir: "signaling", imports: []string{"crypto"}},

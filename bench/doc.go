@@ -1,4 +1,5 @@
-// Package bench measures duet. At present it holds the bad network between two programs that know nothing of it, [Proxy]:
+// Package bench measures duet. [RunLink] is a whole call over emulated links in virtual time, minutes of it in a second. [Proxy] is a
+// bad network between two programs that know nothing of it:
 //
 //	client ── UDP ──▶ Proxy ── netem.Link up ───▶ UDP ── target
 //	       ◀── UDP ──       ◀── netem.Link down ── UDP ──

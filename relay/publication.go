@@ -172,4 +172,6 @@ func (p *Publication) requestKeyFrame(time.Time) {
 
 func (p *Publication) publishing(time.Time) {}
 
+func (p *Publication) setArrival(time.Time, time.Duration) {} // what is written here is here
+
 func (p *Publication) clockOffset(time.Time) (time.Duration, bool) { return 0, true }

@@ -65,6 +65,7 @@ func (s *session) drain(now time.Time) {
 			if s.stream.updateClock(now) {
 				s.clockAt = now.Add(clockInterval)
 			}
+			s.stream.updateArrival(now)
 		}
 	}
 }
@@ -161,6 +162,10 @@ func (s *session) publishing(now time.Time) {
 
 func (s *session) clockOffset(now time.Time) (time.Duration, bool) { return s.conn.PeerClock(now) }
 
+func (s *session) setArrival(now time.Time, d time.Duration) {
+	s.send(now, &wire.Control{Type: wire.ControlArrival, Arrival: uint32(d / time.Millisecond)})
+}
+
 // As an audience.
 
 // begin sends a run from the join point on: START, the records that go with it, the cached packets.
@@ -225,6 +230,15 @@ func (s *session) clock(now time.Time, offset time.Duration) {
 		uint64((ours + offset) / time.Microsecond), uint64(ours / time.Microsecond),
 	}})
 }
+
+// arrival leaves this player's hop the time for one report and its answer.
+func (s *session) arrival() time.Duration {
+	st := s.conn.Stats()
+	return max(s.conn.Budget()-st.RTT-st.RTT/2-transport.RepairMargin, minArrival)
+}
+
+// minArrival is asked for at the least: less than the way itself takes can't be met.
+const minArrival = 20 * time.Millisecond
 
 func (s *session) waiting(now time.Time) {
 	s.send(now, &wire.Control{Type: wire.ControlStatus, Code: codeWaiting})

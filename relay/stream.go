@@ -11,6 +11,8 @@ import (
 const (
 	// keyFrameInterval is how often a pusher is asked for a key frame at most; requests of many players become one.
 	keyFrameInterval = 300 * time.Millisecond
+	// arrivalStep is how far the publisher's arrival target may be off before it is told.
+	arrivalStep = 10 * time.Millisecond
 	// clockStep is how far the stream's clock may be off before players are told.
 	clockStep = 500 * time.Microsecond
 	// maxEarly bounds the packets that wait for their run's START: a key frame of 1 MB.
@@ -24,6 +26,7 @@ type publisher interface {
 	who() string                                     // the party
 	replaced(now time.Time)                          // a newer publisher of the same party has taken over
 	requestKeyFrame(now time.Time)                   // a player needs one
+	setArrival(now time.Time, d time.Duration)       // how long after its capture a frame should be here
 	publishing(now time.Time)                        // push begins; it may ask what the stream has
 	clockOffset(now time.Time) (time.Duration, bool) // stream time minus the relay's clock
 }
@@ -34,7 +37,8 @@ type audience interface {
 	packet(now time.Time, p *transport.Packet, order uint64)
 	control(now time.Time, m *wire.Control) // SKIP, RECORD, END of the stream, in order with the packets' hand-over
 	clock(now time.Time, offset time.Duration)
-	waiting(now time.Time) // there is no publisher
+	waiting(now time.Time)  // there is no publisher
+	arrival() time.Duration // how long after its capture a frame should be here, so that a repair still fits
 }
 
 // stream is one party's media. It belongs to the loop.
@@ -53,8 +57,9 @@ type stream struct {
 	early   []*transport.Packet // media of a run whose START has not come yet
 	offset  time.Duration       // stream time minus the relay's clock
 	clockOK bool
-	asked   time.Time // last key-frame request
-	idleAt  time.Time // since when there is no publisher
+	asked   time.Time     // last key-frame request
+	arrival time.Duration // last told to the publisher
+	idleAt  time.Time     // since when there is no publisher
 	stats   StreamStats
 }
 
@@ -77,7 +82,7 @@ func (st *stream) publish(now time.Time, p publisher) bool {
 	} else {
 		st.loop.log.Info("push begins", "stream", st.name, "party", p.who())
 	}
-	st.pub = p
+	st.pub, st.arrival = p, 0
 	p.publishing(now)
 	return true
 }
@@ -297,6 +302,21 @@ func (st *stream) requestKeyFrame(now time.Time) {
 	st.asked = now
 	st.stats.KeyFrameRequests++
 	st.pub.requestKeyFrame(now)
+}
+
+// updateArrival tells the publisher when frames should be here, for the player that has the least time.
+func (st *stream) updateArrival(now time.Time) {
+	if st.pub == nil || len(st.players) == 0 {
+		return
+	}
+	least := st.players[0].arrival()
+	for _, a := range st.players[1:] {
+		least = min(least, a.arrival())
+	}
+	if (least - st.arrival).Abs() >= arrivalStep {
+		st.arrival = least
+		st.pub.setArrival(now, least)
+	}
 }
 
 // updateClock follows the publisher's clock and tells the players when it has moved. It reports whether the clock is known.

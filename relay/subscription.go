@@ -221,3 +221,5 @@ func (s *Subscription) control(now time.Time, m *wire.Control) {
 func (s *Subscription) clock(_ time.Time, offset time.Duration) { s.playout.SetClock(offset) }
 
 func (s *Subscription) waiting(time.Time) {}
+
+func (s *Subscription) arrival() time.Duration { return subscriptionDelay }

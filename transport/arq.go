@@ -19,9 +19,10 @@ const (
 
 // sendSide keeps the media that goes out: blocks by message, and four queues in the order in which they are served.
 type sendSide struct {
-	policy Policy
-	budget time.Duration
-	start  time.Time // when the session began: older frames count from here
+	policy  Policy
+	budget  time.Duration
+	arrival time.Duration // how long after capture a frame should be at the peer, for planning; 0: the budget
+	start   time.Time     // when the session began: older frames count from here
 
 	blocks map[blockKey]*block
 	fifo   []blockRef // by age, for expiry
@@ -43,7 +44,7 @@ type sendSide struct {
 
 func (s *sendSide) init(p Policy, budget time.Duration, now time.Time) {
 	if p == nil {
-		p = Adaptive{}
+		p = &planner{}
 	}
 	s.policy, s.budget, s.start = p, min(budget, maxBudget), now
 	s.blocks = make(map[blockKey]*block)

@@ -49,7 +49,7 @@ type Config struct {
 	HandshakeTimeout time.Duration // default DefaultHandshakeTimeout
 	ClockOrigin      time.Time     // zero of the session clock; default: now. One for all sessions of a process
 	Alloc            func() *Packet
-	Policy           Policy // default: Adaptive{}
+	Policy           Policy // default: a planner of the session's own
 }
 
 type connState uint8
@@ -92,6 +92,7 @@ type Conn struct {
 	lastHeard time.Time
 	lastSent  time.Time
 	lastPing  time.Time
+	show      bool // a packet is wanted for nothing but its number: see timerTail
 	pong      pongState
 	pings     int // sent so far
 	closing   closeState
@@ -299,6 +300,8 @@ func (c *Conn) HandleTimeout(now time.Time) {
 			c.path.timeout()
 		case timerClose:
 			c.closeTimeout(now)
+		case timerTail:
+			c.show = true
 		case timerPacer: // Poll will look again
 		}
 	}

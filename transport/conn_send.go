@@ -93,9 +93,14 @@ func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 	if c.feedback.wants() {
 		b = c.feedback.append(now, c, b, maxPlain-(len(b)-start))
 	}
+	if len(b) == start && c.show {
+		b = append(b, byte(wire.FramePadding))
+	}
 	if len(b) == start {
 		return Transmit{}, false
 	}
+	c.show = false
+	c.timer.clear(timerTail)
 	n := c.sealPacket(now, b, record)
 	return c.transmit(now, c.path.active, n, n), true
 }
@@ -128,6 +133,9 @@ func (c *Conn) pollMedia(now time.Time, buf []byte) (Transmit, bool) {
 		n := c.sealPacket(now, b, c.send.record(it))
 		c.send.pop(now, it, c)
 		c.pacer.sent(n)
+		if c.loss.rate.estimate() >= lossFloor {
+			c.timer.set(timerTail, now.Add(tailDelay))
+		}
 		total += n
 		if segment == 0 {
 			segment = n

@@ -195,8 +195,11 @@ func (c *Conn) parseControl(now time.Time) {
 	s.read += uint32(used)
 }
 
-// handleControl passes a message on.
+// handleControl takes what is the transport's own and passes a message on.
 func (c *Conn) handleControl(m *wire.Control) {
+	if m.Type == wire.ControlArrival {
+		c.send.arrival = time.Duration(m.Arrival) * time.Millisecond
+	}
 	if c.events.size < maxEvents {
 		c.events.push(Event{Kind: EventControl, Control: *m})
 	} else {

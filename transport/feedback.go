@@ -8,7 +8,7 @@ import (
 
 const (
 	feedbackInterval = 25 * time.Millisecond // at the latest after something that wants a report
-	gapInterval      = 8 * time.Millisecond  // at the earliest after the last report, when a gap shows
+	gapInterval      = 4 * time.Millisecond  // at the earliest after the last report, when a gap shows
 	feedbackHistory  = 1024                  // packet numbers whose arrival is remembered
 	feedbackBatch    = 128                   // so many unreported make a report due: every number stands in three of them
 )
@@ -45,7 +45,7 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 		f.arrived[f.end%feedbackHistory] = 0
 	}
 	f.arrived[pn%feedbackHistory] = max(1, Ticks(c.Clock(now))+1)
-	if !eliciting {
+	if !eliciting && !gap {
 		return
 	}
 	at := now.Add(feedbackInterval)

@@ -9,7 +9,8 @@ import (
 const (
 	packetThreshold    = 3 // RFC 9002 section 6.1.1: this many later ones arrived
 	maxPacketThreshold = 64
-	minReorder         = time.Millisecond
+	minReorder         = 2 * time.Millisecond
+	tailDelay          = 3 * time.Millisecond   // after the last media: then a packet follows that shows what was lost of it
 	sentMemory         = 500 * time.Millisecond // how long beyond a round trip a packet is remembered after its fate is known
 	maxProbeBackoff    = 4
 )
@@ -137,7 +138,7 @@ func (c *Conn) detectLosses(now time.Time) {
 	if !c.sent.any {
 		return
 	}
-	wait := c.rtt.latest + max(c.rtt.min()/8, minReorder) + c.loss.reorder
+	wait := c.rtt.latest + minReorder + c.loss.reorder
 	for pn := c.sent.base; pn < c.sent.largest; pn++ {
 		p := c.sent.get(pn)
 		if p.state != sentInFlight || !p.eliciting || p.at.After(c.loss.newest) {

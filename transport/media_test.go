@@ -163,7 +163,7 @@ func TestReportCadence(t *testing.T) {
 		}
 		for i := 1; i < len(reports); i++ {
 			gap := reports[i].Sub(reports[i-1])
-			if gap < 8*time.Millisecond || gap > 60*time.Millisecond {
+			if gap < 4*time.Millisecond || gap > 60*time.Millisecond {
 				t.Errorf("loss %v: %v between reports", loss, gap)
 			}
 		}

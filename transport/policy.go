@@ -15,10 +15,12 @@ type Plan struct {
 	RTT    time.Duration // smoothed
 	Left   time.Duration // until nobody wants the block any more
 	Rounds int           // how many more times a loss can be reported and answered in that time
+	Later  bool          // Left ends where the next hop needs the block: what comes after is late, not lost
 	Queued bool          // a queue stands on the path: what is sent now makes it longer
 }
 
-// Policy decides how much redundancy a block gets. It keeps no state of the session; both methods may be asked at any time.
+// Policy decides how much redundancy a block gets; both methods may be asked at any time. The default is a dynamic program
+// (planner.go). A Policy in a Config serves all sessions made with it.
 type Policy interface {
 	// Parity is the number of parity symbols to send right behind the block's packets.
 	Parity(Plan) int
@@ -30,6 +32,8 @@ type Policy interface {
 const (
 	roundMargin   = 10 * time.Millisecond
 	arrivalMargin = 8 * time.Millisecond
+	// RepairMargin is what one more report and its answer take on a hop beyond the round trip and a half of travel.
+	RepairMargin = roundMargin + arrivalMargin
 )
 
 // plan gathers the facts for a block.
@@ -38,13 +42,17 @@ func (c *Conn) plan(now time.Time, b *block) Plan {
 		K: b.k, Video: b.video, Key: b.key, Loss: c.loss.rate.estimate(), Burst: c.loss.rate.burst, RTT: c.rtt.srtt(), Left: b.deadline.Sub(now),
 		Queued: c.rtt.srtt()-c.rtt.min() > queueTolerance,
 	}
+	if c.send.arrival > 0 && c.send.arrival < c.send.budget {
+		p.Left -= c.send.budget - c.send.arrival
+		p.Later = true
+	}
 	if spare := p.Left - p.RTT/2 - arrivalMargin; spare > 0 {
 		p.Rounds = int(spare / (p.RTT + roundMargin))
 	}
 	return p
 }
 
-// Adaptive is the default policy: per-block Reed-Solomon as a last resort. Where two or more report rounds fit before the deadline,
+// Adaptive is a simple rule, kept to compare with: per-block Reed-Solomon as a last resort. Where two or more report rounds fit before the deadline,
 // retransmission alone costs the least; with one, parity covers the common case and the answer to the last report is made
 // surer; with none, parity has to carry the block. Where a queue stands, parity would only feed it.
 type Adaptive struct{}

@@ -12,6 +12,7 @@ const (
 	timerFeedback                 // a report is owed
 	timerLoss                     // a packet may now be called lost
 	timerProbe                    // no report came: ask for one
+	timerTail                     // nothing followed the last media: show what of it was lost
 	timerPacer                    // the pacer lets the next packet go
 	timerExpire                   // the oldest block's deadline
 	timerPath                     // challenge again, or give the new path up

@@ -15,6 +15,7 @@ const (
 	ControlStatus   ControlType = 6
 	ControlEnd      ControlType = 7
 	ControlClock    ControlType = 8
+	ControlArrival  ControlType = 9
 )
 
 // Limits of control messages in bytes.
@@ -37,6 +38,7 @@ type Control struct {
 	Bitrate   uint32    // BITRATE, bit/s
 	Code      uint16    // STATUS
 	Clock     [2]uint64 // CLOCK: stream time and relay's clock, µs
+	Arrival   uint32    // ARRIVAL: ms after capture
 	Data      []byte    // RECORD body, STATUS text; a view
 }
 
@@ -72,6 +74,8 @@ func AppendControlMessage(b []byte, c *Control) ([]byte, error) {
 			b = binary.BigEndian.AppendUint64(b, c.Order)
 		}
 		b = appendReason(b, c.Data)
+	case ControlArrival:
+		b = binary.BigEndian.AppendUint32(b, c.Arrival)
 	case ControlEnd:
 		b = binary.BigEndian.AppendUint64(b, c.Order)
 	case ControlClock:
@@ -124,6 +128,8 @@ func NextControl(b []byte, c *Control) (n int, err error) {
 			c.Instance, c.Order = r.u32(), r.u64()
 		}
 		c.Data = r.bytes(int(r.u8()))
+	case ControlArrival:
+		c.Arrival = r.u32()
 	case ControlEnd:
 		c.Order = r.u64()
 	case ControlClock:

@@ -128,6 +128,8 @@ func describeControl(m *Control) string {
 		return fmt.Sprintf("STATUS code=%d text=%q", m.Code, m.Data)
 	case ControlEnd:
 		return fmt.Sprintf("END order=%d", m.Order)
+	case ControlArrival:
+		return fmt.Sprintf("ARRIVAL ms=%d", m.Arrival)
 	case ControlClock:
 		return fmt.Sprintf("CLOCK stream=%d relay=%d", m.Clock[0], m.Clock[1])
 	default:
