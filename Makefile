@@ -49,6 +49,8 @@ clip: ## the demo's clip anew; needs ffmpeg with libx264
 check: ## everything that has to pass before a change goes in
 	.ci/run
 
-long: ## what is too long for every change: fuzzing for 5 minutes a target, the ffmpeg tests on a minute of video
-	$(MAKE) fuzz FUZZTIME=5m
+long: ## what is too long for every change: figures of the transport, the ffmpeg tests on a minute of video, fuzzing for 5 minutes a target
+	for loss in 0 0.02 0.05 0.1 0.2; do $(GO) run ./cmd/duet bench link --loss $$loss --duration 300s || exit 1; done
+	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops' ./relay
 	DUET_LONG=1 $(GO) test -count=1 -timeout=60m -tags ffmpeg ./gateway/... ./cmd/duet/...
+	$(MAKE) fuzz FUZZTIME=5m
