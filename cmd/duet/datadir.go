@@ -79,25 +79,52 @@ func secretBytes(dir, name string, size int, create bool) ([]byte, error) {
 	if _, err := rand.Read(b); err != nil {
 		return nil, err
 	}
-	if err := writeFile(path, b, 0o600); err != nil {
+	err = writeNew(path, b)
+	switch {
+	case errors.Is(err, fs.ErrExist): // another start of the server was there first: its secret is the one
+		return secretBytes(dir, name, size, false)
+	case err != nil:
 		return nil, fmt.Errorf("can't keep a secret: %w", err)
 	}
 	return b, nil
 }
 
+// writeNew makes a secret file in one step, unless it is there.
+func writeNew(path string, b []byte) error {
+	temp, err := writeTemp(path, b, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(temp) }()
+	if err = os.Link(temp, path); err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Rename(temp, path) // a file system without links
+}
+
 // writeFile replaces a file in one step.
 func writeFile(path string, b []byte, mode fs.FileMode) error {
+	temp, err := writeTemp(path, b, mode)
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return errors.Join(err, os.Remove(temp))
+	}
+	return nil
+}
+
+// writeTemp writes a file beside path, down to the disk, and returns its name. After an error there is none.
+func writeTemp(path string, b []byte, mode fs.FileMode) (string, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
 	if err != nil {
-		return err
+		return "", err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone after the rename
 	_, err = f.Write(b)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
 	}
-	return os.Rename(f.Name(), path)
+	return f.Name(), nil
 }
 
 // addresses are where a server's clients find it: what the URLs name.

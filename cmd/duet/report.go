@@ -86,7 +86,7 @@ func (r *reporter) jsonEvent(role string, e client.Event) {
 		Code  int     `json:"code"`
 		Text  string  `json:"text"`
 		Time  float64 `json:"time"` // seconds since the command began
-	}{string(e.Kind), role, e.Code, e.Text, e.Time.Sub(r.start).Seconds()})
+	}{string(e.Kind), role, e.Code, e.Text, ms(e.Time.Sub(r.start)) / 1000})
 }
 
 func (r *reporter) encode(v any) {

@@ -30,6 +30,9 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 				return err
 			}
 			srv.print(s.out, show)
+			if wildcard(cfg.udp) && cfg.advertise == "" {
+				fmt.Fprintln(s.err, "duet: hint: URLs name 127.0.0.1, which is good on this machine only; --advertise HOST[:PORT] is what others reach it at")
+			}
 			return srv.serve(cmd.Context())
 		},
 	}

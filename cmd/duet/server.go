@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -81,7 +80,7 @@ func (s *server) open() (err error) {
 		Listen: cfg.udp, Key: s.secrets.key, Secret: s.secrets.secret, Tokens: s.secrets.tokens, Logger: cfg.log, Tap: cfg.tap,
 	})
 	if err != nil {
-		return busyHint(err, "--udp")
+		return listenHint(err, "--udp")
 	}
 	gw := gateway.Config{Logger: cfg.log, Publish: s.publish, Subscribe: s.subscribe, Verify: s.verify}
 	s.rtmp = gateway.NewRTMP(gw)
@@ -117,6 +116,11 @@ func (c *serverConfig) check() error {
 	if (c.rtmps != "") != (c.tlsCert != "" && c.tlsKey != "") {
 		return withHint(misusef("RTMPS needs --rtmps, --tls-cert and --tls-key together"), "for example: --rtmps :1936 --tls-cert cert.pem --tls-key key.pem")
 	}
+	if c.advertise != "" {
+		if _, _, err := splitAddress(c.advertise); err != nil {
+			return withHint(misusef("--advertise: %w", err), "for example: --advertise calls.example.org, or --advertise 203.0.113.7:7000")
+		}
+	}
 	if c.allowPlaintext {
 		return nil
 	}
@@ -129,33 +133,15 @@ func (c *serverConfig) check() error {
 	return nil
 }
 
-// loopback reports whether an address to listen on can only be reached from this machine.
-func loopback(addr string) bool {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return true // Listen will say what is wrong with it
-	}
-	if host == "localhost" {
-		return true
-	}
-	ip, err := netip.ParseAddr(host)
-	return err == nil && ip.IsLoopback()
-}
-
 func listen(addr, flag string) (net.Listener, error) {
 	if addr == "" {
 		return nil, nil
 	}
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", addr)
 	if err != nil {
-		return nil, busyHint(err, flag)
+		return nil, listenHint(err, flag)
 	}
 	return l, nil
-}
-
-// busyHint adds what to do about a listener that did not open.
-func busyHint(err error, flag string) error {
-	return withHint(err, "is another duet running? %s HOST:PORT chooses another address, port 0 a free port", flag)
 }
 
 // tell works out what clients are told and keeps it for `duet url`.
@@ -180,16 +166,14 @@ func (s *server) advertised(listen string) string {
 	if err != nil {
 		return listen
 	}
-	if a := s.cfg.advertise; a != "" {
-		if h, p, err := net.SplitHostPort(a); err == nil {
-			if listen == s.relay.Addr().String() {
-				port = p
-			}
-			return net.JoinHostPort(h, port)
+	if s.cfg.advertise != "" {
+		h, p, _ := splitAddress(s.cfg.advertise) // check has seen it
+		if p != "" && listen == s.relay.Addr().String() {
+			port = p
 		}
-		return net.JoinHostPort(a, port)
+		return net.JoinHostPort(h, port)
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {
+	if wildcard(listen) {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port)

@@ -81,11 +81,11 @@ const runGap = 40
 
 // wrap says what became of the output.
 func (s *sink) wrap(err error) error {
-	text := "writing " + s.path + " failed"
+	text := "writing " + s.path + " failed: " + reasonOf(err) + "; what was written is playable"
 	if s.path == "-" {
-		text = "writing to standard output failed"
+		text = "writing to standard output failed: " + reasonOf(err)
 	}
-	ce := &client.CodeError{Code: client.CodeIO, Text: text + ": " + reasonOf(err) + "; what was written is playable", Err: err}
+	ce := &client.CodeError{Code: client.CodeIO, Text: text, Err: err}
 	if errors.Is(err, syscall.ENOSPC) {
 		return withHint(ce, "free some space or give --output on another disk")
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,7 +53,7 @@ A play URL cannot push. Who has the URL has the right, so hand it on like a pass
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.data, "data", defaultData, "the server's data directory")
-	f.StringVar(&o.host, "host", "", "HOST:PORT that clients reach the server at (default: what `duet serve` told last)")
+	f.StringVar(&o.host, "host", "", "HOST[:PORT] that clients reach the server at (default: what `duet serve` told last)")
 	f.StringVar(&o.party, "party", "", "name of the party: a newer push of the same party takes the stream over")
 	f.DurationVar(&o.expires, "expires", 24*time.Hour, "how long the URL is valid")
 	return cmd
@@ -93,23 +95,39 @@ func hostFor(action crypto.Action, o *urlOptions) (scheme, host string, err erro
 	if a == nil {
 		a = &addresses{UDP: defaultUDP, RTMP: defaultRTMP, HTTP: defaultHTTP}
 	}
-	var flag string
+	var flag, usual string
 	switch action {
 	case crypto.ActionRTMPPush, crypto.ActionRTMPPlay:
-		scheme, host, flag = "rtmp", a.RTMP, "--rtmp"
+		scheme, host, flag, usual = "rtmp", a.RTMP, "--rtmp", defaultRTMP
 		if a.TLS != "" {
 			scheme, host = "rtmps", a.TLS
 		}
 	case crypto.ActionFLV:
-		scheme, host, flag = "http", a.HTTP, "--http"
+		scheme, host, flag, usual = "http", a.HTTP, "--http", defaultHTTP
 	default:
-		scheme, host, flag = "duet", a.UDP, "--udp"
+		scheme, host, flag, usual = "duet", a.UDP, "--udp", defaultUDP
 	}
 	if o.host != "" {
-		host = o.host
+		if host, err = givenHost(o.host, cmp.Or(host, usual)); err != nil {
+			return "", "", err
+		}
 	}
 	if host == "" {
 		return "", "", withHint(fmt.Errorf("the server has no listener for %s URLs", action), "start `duet serve` with %s, or give --host", flag)
 	}
 	return scheme, host, nil
+}
+
+// givenHost is what --host says, with the port of known where it names none.
+func givenHost(text, known string) (string, error) {
+	host, port, err := splitAddress(text)
+	if err != nil {
+		return "", withHint(misusef("--host: %w", err), "for example: --host calls.example.org, or --host 203.0.113.7:7000")
+	}
+	if port == "" {
+		if _, port, err = net.SplitHostPort(known); err != nil {
+			return "", fmt.Errorf("the server's address %q: %w", known, err)
+		}
+	}
+	return net.JoinHostPort(host, port), nil
 }
