@@ -43,8 +43,9 @@ type client struct {
 	pub           Publication
 	leftOut       bool // of pub's messages, one was too large
 	stream        string
-	sub           Subscription // taken up by idle
-	subID         uint32       // message stream that plays
+	sub           Subscription     // taken up by idle
+	subID         uint32           // message stream that plays
+	last          map[int]lastSent // on each chunk stream of media
 	players       sync.WaitGroup
 }
 
@@ -52,14 +53,14 @@ type client struct {
 
 func (k *client) Read(p []byte) (int, error) { return k.guard.Read(p) }
 
-// Write ends the connection if it fails: go-rtmp's writer stops then without telling anybody.
+// Write never fails: go-rtmp's writer would stop without telling anybody, and who waits for it would wait on. What ends the connection
+// then is that it is closed, which go-rtmp's reader meets, and that ctx is over.
 func (k *client) Write(p []byte) (int, error) {
-	n, err := k.guard.Write(p)
-	if err != nil {
+	if _, err := k.guard.Write(p); err != nil {
 		k.cancel()
 		_ = k.guard.Close()
 	}
-	return n, err
+	return len(p), nil
 }
 
 // Close ends the connection and waits for its player.
@@ -176,79 +177,6 @@ func (k *client) OnPlay(ctx *rtmp.StreamContext, _ uint32, cmd *message.NetStrea
 	return k.status(ctx.StreamID, message.NetStreamOnStatusLevelStatus, codePlayReset, "the stream begins") // go-rtmp says Play.Start
 }
 
-// idle is called when go-rtmp is done with a message. After a play it has said Play.Start, and from then on only the player writes:
-// go-rtmp's encoder is not made for two goroutines.
-func (k *client) idle() {
-	if k.sub == nil || k.guard.playing.Swap(true) {
-		return
-	}
-	k.guard.admit(playerReadTimeout, maxCommand)
-	k.players.Go(func() {
-		if err := k.play(); err != nil && !errors.Is(err, context.Canceled) {
-			k.log.Info("RTMP player gone", "stream", k.stream, "ended", errors.Is(err, io.EOF))
-		}
-		_ = k.guard.Close()
-	})
-}
-
-// play sends the subscription's messages.
-func (k *client) play() error {
-	for {
-		m, err := k.sub.Read(k.ctx)
-		if errors.Is(err, io.EOF) {
-			k.finish()
-			return err
-		}
-		if err != nil {
-			return err
-		}
-		body := bytes.NewReader(m.Payload)
-		switch m.Type {
-		case rtmpchunk.TypeAudio:
-			err = k.send(audioChunkStream, m.Timestamp, k.subID, &message.AudioMessage{Payload: body})
-		case rtmpchunk.TypeVideo:
-			err = k.send(videoChunkStream, m.Timestamp, k.subID, &message.VideoMessage{Payload: body})
-		case rtmpchunk.TypeData:
-			err = k.sendData(m)
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// Codes that go-rtmp has no name for. Players take Play.Stop for the end.
-const (
-	codePublishDenied message.NetStreamOnStatusCode = "NetStream.Publish.Denied"
-	codePlayReset     message.NetStreamOnStatusCode = "NetStream.Play.Reset"
-	codePlayStop      message.NetStreamOnStatusCode = "NetStream.Play.Stop"
-)
-
-// finish tells the client that the stream has ended, and waits until that is written: go-rtmp's writer works beside us. Errors do
-// not matter, the connection is about to be closed.
-func (k *client) finish() {
-	_ = k.send(controlChunkStream, 0, 0, &message.UserCtrl{Event: &message.UserCtrlEventStreamEOF{StreamID: k.subID}})
-	_ = k.status(k.subID, message.NetStreamOnStatusLevelStatus, codePlayStop, "the stream has ended")
-	ctx, cancel := context.WithTimeout(k.ctx, writeTimeout)
-	defer cancel()
-	_, _ = k.conn.GetChunkStreamer().NewChunkWriter(ctx, statusChunkStream) // returns once the status has gone
-}
-
-// sendData sends a data message; go-rtmp wants its name apart.
-func (k *client) sendData(m rtmpchunk.Message) error {
-	b := m.Payload
-	if len(b) < 3 || b[0] != amfString {
-		return nil
-	}
-	n := 3 + (int(b[1])<<8 | int(b[2]))
-	if len(b) < n {
-		return nil
-	}
-	return k.send(dataChunkStream, m.Timestamp, k.subID, &message.DataMessage{
-		Name: string(b[3:n]), Encoding: message.EncodingTypeAMF0, Body: bytes.NewReader(b[n:]),
-	})
-}
-
 // OnAudio, OnVideo and OnSetDataFrame take a publisher's messages.
 func (k *client) OnAudio(timestamp uint32, payload io.Reader) error {
 	return k.take(rtmpchunk.TypeAudio, timestamp, payload)
@@ -299,7 +227,7 @@ func (k *client) unpublish() error {
 // send writes one message.
 func (k *client) send(chunkStream int, timestamp, stream uint32, m message.Message) error {
 	if err := k.ctx.Err(); err != nil {
-		return err // go-rtmp may have stopped writing: it would queue some and then wait for ever
+		return err // there is nobody to write to
 	}
 	ctx, cancel := context.WithTimeout(k.ctx, writeTimeout)
 	defer cancel()

@@ -5,7 +5,9 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"io"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,6 +81,34 @@ func TestFFmpegTimestamps(t *testing.T) {
 				if m.Type != want[i].Type || m.Timestamp != want[i].Timestamp || !bytes.Equal(m.Payload, want[i].Payload) {
 					t.Fatalf("message %d: type %d at %d, %d bytes; want type %d at %d, %d bytes", i, m.Type, m.Timestamp, len(m.Payload), want[i].Type, want[i].Timestamp, len(want[i].Payload))
 				}
+			}
+		})
+	}
+}
+
+// What ffmpeg plays over RTMP and HTTP-FLV is what the stream holds, also where timestamps outgrow 24 bits.
+func TestFFmpegPlaysIdentical(t *testing.T) {
+	for name, offset := range map[string]string{"from the beginning": "0", "about to outgrow 24 bits": "16775", "beyond 24 bits": "20000"} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "in.flv")
+			ffmpeg(t, "-f", "lavfi", "-i", "sine=d=4", "-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=4", "-c:a", "aac", "-c:v", "libx264", "-preset", "ultrafast",
+				"-output_ts_offset", offset, "-f", "flv", file)
+			want := tags(t, file)
+			h := &hub{messages: want, end: io.EOF}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			served := make(chan error, 1)
+			go func() { served <- NewRTMP(h.config()).Serve(ctx, l) }()
+			defer func() { cancel(); <-served }()
+			web := httptest.NewServer(NewFLV(h.config()))
+			defer web.Close()
+			for _, url := range []string{"rtmp://" + l.Addr().String() + "/live/a?t=good", web.URL + "/live/a.flv?t=good"} {
+				out := filepath.Join(t.TempDir(), "out.flv")
+				ffmpeg(t, "-copyts", "-i", url, "-c", "copy", "-copyts", "-f", "flv", out)
+				sameMessages(t, tags(t, out), want)
 			}
 		})
 	}

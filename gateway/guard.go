@@ -24,6 +24,7 @@ const (
 	guardChunk       = rtmpchunk.MaxMessage + 16
 	defaultChunk     = 128                         // until the client says otherwise
 	maxChunk         = 0xffffff                    //
+	maxTimestamp24   = 0xffffff                    // from here on a header has the extended timestamp
 	setDataFrame     = "\x02\x00\x0d@setDataFrame" // AMF0 string
 	innerChunkStream = 3                           // of what go-rtmp reads
 )
@@ -56,6 +57,7 @@ type guard struct {
 	limit     int           // bytes of a message
 
 	playing atomic.Bool // the client plays: it has nothing more to say
+	ended   atomic.Bool // nothing more is to be read
 	idle    func()      // called when go-rtmp reads and nothing is there
 }
 
@@ -92,6 +94,12 @@ func newGuard(c net.Conn, idle func()) *guard {
 // that it may send commands only, and has handshakeTimeout in all. It is called in the goroutine that reads.
 func (g *guard) admit(timeout time.Duration, limit int) {
 	g.timeout, g.limit = timeout, limit
+}
+
+// end makes go-rtmp meet the connection's end in what it reads, while what it has to write can still be written.
+func (g *guard) end() {
+	g.ended.Store(true)
+	_ = g.SetReadDeadline(time.Now()) // fails for a closed connection only
 }
 
 // Read gives go-rtmp what it may see.
@@ -133,6 +141,9 @@ func (g *guard) next() error {
 			if err := g.SetReadDeadline(time.Now().Add(g.timeout)); err != nil {
 				return err
 			}
+		}
+		if g.ended.Load() { // after the deadline is set: end's comes later, or else is seen here
+			return io.EOF
 		}
 		s, err := g.readChunk()
 		if err != nil {
@@ -212,7 +223,7 @@ func (g *guard) messageHeader(format byte, s *chunkStream) error {
 	begins := !s.open
 	field := uint32(b[0])<<16 | uint32(b[1])<<8 | uint32(b[2])
 	if format < 3 {
-		s.extended = field == 0xffffff
+		s.extended = field == maxTimestamp24
 	}
 	if s.extended { // repeated in chunks without a header, as clients in the field do
 		if format == 3 {
@@ -351,11 +362,11 @@ func (g *guard) aggregate(m *inner) error {
 // handOn writes a message for go-rtmp: one chunk with a full header.
 func (g *guard) handOn(m *inner) {
 	b := append(g.out[:0], innerChunkStream)
-	b = append24(b, min(m.timestamp, 0xffffff))
+	b = append24(b, min(m.timestamp, maxTimestamp24))
 	b = append24(b, uint32(len(m.body)))
 	b = append(b, m.typ)
 	b = binary.LittleEndian.AppendUint32(b, m.stream)
-	if m.timestamp >= 0xffffff {
+	if m.timestamp >= maxTimestamp24 {
 		b = binary.BigEndian.AppendUint32(b, m.timestamp)
 	}
 	g.out = append(b, m.body...)

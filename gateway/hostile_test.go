@@ -26,11 +26,13 @@ func inServer(t *testing.T, h *hub, f func(*testing.T, *pipes)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		served := make(chan error, 1)
 		go func() { served <- NewRTMP(h.config()).Serve(ctx, l) }()
+		defer func() { // after t.Fatal too
+			cancel()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		}()
 		f(t, l)
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
 	})
 }
 

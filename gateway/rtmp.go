@@ -92,7 +92,7 @@ func (s *rtmpServer) end(err error) error {
 
 // connect makes a client of a connection. go-rtmp calls it in the connection's goroutine.
 func (s *rtmpServer) connect(c net.Conn) (io.ReadWriteCloser, *rtmp.ConnConfig) {
-	k := &client{server: s, log: s.cfg.Logger}
+	k := &client{server: s, log: s.cfg.Logger, last: make(map[int]lastSent)}
 	k.ctx, k.cancel = context.WithCancel(s.ctx)
 	k.guard = newGuard(c, k.idle)
 	s.mu.Lock()
