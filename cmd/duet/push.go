@@ -55,13 +55,14 @@ func push(ctx context.Context, s streams, args []string, o *pushOptions) error {
 	if err != nil {
 		return err
 	}
+	rep := newReporter(s, o.json, false)
+	began := time.Now()
 	src, err := openSource(o.input, s.in, o.loop)
 	if err != nil {
+		rep.finish(makeReport("push", time.Since(began), client.Stats{}, err))
 		return err
 	}
 	defer src.close()
-	rep := newReporter(s, o.json, false)
-	began := time.Now()
 	p, err := client.DialPusher(ctx, client.PusherConfig{URL: u, Reconnect: o.reconnect, OnEvent: rep.as("")})
 	if err != nil {
 		rep.finish(makeReport("push", time.Since(began), client.Stats{}, err))

@@ -51,11 +51,23 @@ func (r *reporter) event(role string, e client.Event) {
 		}
 		return
 	}
+	if isFinal(e.Code) {
+		return // run prints it as the error
+	}
 	r.clear()
 	if role != "" {
 		role = fmt.Sprintf("%-7s", role)
 	}
 	fmt.Fprintf(r.w, "%7.3f s  %s%5d  %s\n", e.Time.Sub(r.start).Seconds(), role, e.Code, e.Text)
+}
+
+// isFinal reports whether a code ends a command: its error has the same code and text.
+func isFinal(code int) bool {
+	switch code {
+	case client.CodeLookup, client.CodeConnection, client.CodeHandshake, client.CodeClosed, client.CodeIO, client.CodePushGaveUp, client.CodePlayGaveUp:
+		return true
+	}
+	return false
 }
 
 // clear takes the status line away.
@@ -156,6 +168,9 @@ func (r *reporter) finish(rep report) {
 	if r.json {
 		r.encode(rep)
 		return
+	}
+	if !rep.OK && rep.Video+rep.Audio+rep.Records == 0 {
+		return // the error says it all
 	}
 	what := "sent"
 	if rep.Role == "play" {
