@@ -196,6 +196,9 @@ func TestRefusals(t *testing.T) {
 			if r.code != 1 || !strings.Contains(text, "duet: error: "+test.code) || !strings.Contains(text, test.text) {
 				t.Errorf("exit %d: %s", r.code, text)
 			}
+			if n := strings.Count(strings.Split(text, "duet: hint: ")[0], "\n"); n != 1 {
+				t.Errorf("%d lines, want one: %s", n, text)
+			}
 			if strings.Contains(text, u.Token[:30]) {
 				t.Error("the token is printed")
 			}
@@ -225,6 +228,10 @@ func TestBadFiles(t *testing.T) {
 	text := write("text.flv", []byte("this is not an FLV file, not at all"))
 	if r := duet(t.Context(), nil, "push", push, "--input", text); r.code != 1 || !strings.Contains(r.err.String(), "not an FLV") || strings.Contains(r.err.String(), "1001") {
 		t.Errorf("not an FLV: exit %d: %s", r.code, r.err)
+	}
+	r := duet(t.Context(), nil, "push", push, "--input", text, "--json")
+	if lines := jsonLines(t, r.out.String()); r.code != 1 || len(lines) != 1 || lines[0]["event"] != "report" || lines[0]["ok"] != false {
+		t.Errorf("not an FLV, in JSON: exit %d: %s", r.code, r.out)
 	}
 	if r := duet(t.Context(), nil, "push", push, "--input", filepath.Join(dir, "none.flv")); r.code != 1 || !strings.Contains(r.err.String(), "no such file") {
 		t.Errorf("no file: exit %d: %s", r.code, r.err)
@@ -297,120 +304,5 @@ func TestSecondRun(t *testing.T) {
 	}
 	if n := len(parseFLV(t, clip)); len(list) < n+20 {
 		t.Errorf("%d messages in all, want more than the %d of one run", len(list), n)
-	}
-}
-
-// A server that can't listen says so, with what to do; so does one that would be open to the world, or has no use for an option.
-func TestServeRefuses(t *testing.T) {
-	t.Parallel()
-	h := startServer(t, nil)
-	other := t.TempDir()
-	free := []string{"--udp", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"}
-	for name, test := range map[string]struct {
-		args []string
-		code int
-		text string
-	}{
-		"udp port in use":   {[]string{"--udp", h.srv.told.UDP}, exitFailed, "address already in use"},
-		"rtmp port in use":  {[]string{"--rtmp", h.srv.told.RTMP}, exitFailed, "--rtmp HOST:PORT"},
-		"http port in use":  {[]string{"--http", h.srv.told.HTTP}, exitFailed, "--http HOST:PORT"},
-		"rtmp off loopback": {[]string{"--rtmp", "0.0.0.0:0"}, exitMisuse, "--allow-plaintext"},
-		"flv off loopback":  {[]string{"--http", ":0"}, exitMisuse, "--allow-plaintext"},
-		"no udp":            {[]string{"--udp", ""}, exitMisuse, "--udp"},
-		"rtmps without key": {[]string{"--rtmps", "127.0.0.1:0"}, exitMisuse, "--tls-cert"},
-		"no such option":    {[]string{"--nonsense"}, exitMisuse, "duet serve --help"},
-	} {
-		r := duet(t.Context(), nil, append(append([]string{"serve", "--data", other}, free...), test.args...)...)
-		if r.code != test.code || !strings.Contains(r.err.String(), test.text) || !strings.Contains(r.err.String(), "duet: hint: ") {
-			t.Errorf("%s: exit %d: %s", name, r.code, r.err)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(other, secretFile), []byte("short"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if r := duet(t.Context(), nil, append([]string{"serve", "--data", other}, free...)...); r.code != exitFailed || !strings.Contains(r.err.String(), secretFile) {
-		t.Errorf("a damaged secret: exit %d: %s", r.code, r.err)
-	}
-}
-
-// `duet serve` tells where it listens and no secret, and ends cleanly when it is interrupted.
-func TestServe(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(context.Background())
-	data := t.TempDir()
-	out, errOut := &output{}, &output{}
-	done := make(chan int, 1)
-	go func() {
-		done <- run(ctx, []string{"serve", "--data", data, "--udp", "127.0.0.1:0", "--rtmp", "", "--http", "127.0.0.1:0", "--advertise", "calls.example:7777"},
-			strings.NewReader(""), out, errOut)
-	}()
-	waitFor(t, "the server's start", func() bool { return strings.Contains(out.String(), "data ") })
-	for _, want := range []string{"udp    127.0.0.1:", "clients: calls.example:7777", "http   127.0.0.1:"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is not printed:\n%s", want, out)
-		}
-	}
-	if text := out.String() + errOut.String(); strings.Contains(text, "duet://") || strings.Contains(text, "rtmp ") {
-		t.Errorf("a URL, or a listener that is off, is printed where no terminal is:\n%s", text)
-	}
-	r := duet(t.Context(), nil, "url", "push", "live/a", "--data", data)
-	if !strings.HasPrefix(r.out.String(), "duet://calls.example:7777/live/a#k=") {
-		t.Errorf("duet url prints %s", r.out)
-	}
-	if r := duet(t.Context(), nil, "url", "rtmp-push", "live/a", "--data", data); r.code != exitFailed || !strings.Contains(r.err.String(), "--rtmp") {
-		t.Errorf("a URL for a listener that is off: exit %d: %s", r.code, r.err)
-	}
-	cancel()
-	if code := <-done; code != exitDone {
-		t.Errorf("exit %d after an interruption: %s", code, errOut)
-	}
-}
-
-// Wrong use ends with 2 and says how it is meant.
-func TestMisuse(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		args []string
-		text string
-	}{
-		"no such command":  {[]string{"frobnicate"}, "unknown command"},
-		"push what":        {[]string{"push", "duet://x"}, "--input"},
-		"push no URL":      {[]string{"push", "--input", "x"}, "DUET_URL"},
-		"push rtmp":        {[]string{"push", "rtmp://127.0.0.1/live/a", "--input", "x"}, "duet url push|play"},
-		"push two URLs":    {[]string{"push", "a", "b", "--input", "x"}, "one URL"},
-		"play where":       {[]string{"play", "duet://x"}, "--output"},
-		"play max-delay":   {[]string{"play", "duet://x", "--output", "y", "--max-delay", "0s"}, "--max-delay"},
-		"a bare fragment":  {[]string{"play", "duet://127.0.0.1:7000/live/a", "--output", "y"}, "quotes"},
-		"url of nothing":   {[]string{"url", "push"}, "an action and a stream"},
-		"url of what":      {[]string{"url", "sing", "live/a"}, "sing"},
-		"loop from a pipe": {[]string{"push", "duet://127.0.0.1:7000/live/a#k=" + strings.Repeat("A", 42) + "E&t=x", "--input", "-", "--loop"}, "--loop"},
-	} {
-		if r := duet(t.Context(), nil, test.args...); r.code != exitMisuse || !strings.Contains(r.err.String(), test.text) || !strings.HasPrefix(r.err.String(), "duet: error: ") {
-			t.Errorf("%s: exit %d: %s", name, r.code, r.err)
-		}
-	}
-	if r := duet(t.Context(), nil, "url", "push", "live/a", "--data", t.TempDir()); r.code != exitFailed || !strings.Contains(r.err.String(), "duet serve --data") {
-		t.Errorf("url without a server: exit %d: %s", r.code, r.err)
-	}
-	if r := duet(t.Context(), nil, "version"); r.code != exitDone || !strings.HasPrefix(r.out.String(), "duet ") {
-		t.Errorf("version: exit %d: %s", r.code, r.out)
-	}
-}
-
-// A call over bad links in virtual time is told as a table or as JSON, and nonsense is refused.
-func TestBenchLink(t *testing.T) {
-	t.Parallel()
-	args := []string{"bench", "link", "--loss", "0.05", "--duration", "10s", "--seed", "3"}
-	r := duet(t.Context(), nil, args...)
-	if r.code != exitDone || !strings.Contains(r.out.String(), "video on time") || !strings.Contains(r.out.String(), "hop 2") {
-		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
-	}
-	r = duet(t.Context(), nil, append(args, "--json")...)
-	lines := jsonLines(t, r.out.String())
-	if len(lines) != 1 || lines[0]["frames"] != 300.0 || lines[0]["seed"] != 3.0 || lines[0]["on_time_ratio"].(float64) < 0.99 {
-		t.Errorf("exit %d: %s", r.code, r.out)
-	}
-	if r := duet(t.Context(), nil, "bench", "link", "--loss", "7"); r.code != exitFailed || !strings.Contains(r.err.String(), "loss must be") {
-		t.Errorf("exit %d: %s", r.code, r.err)
 	}
 }

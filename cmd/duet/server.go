@@ -146,29 +146,25 @@ func listen(addr, flag string) (net.Listener, error) {
 
 // tell works out what clients are told and keeps it for `duet url`.
 func (s *server) tell() error {
-	s.told.UDP = s.advertised(s.relay.Addr().String())
-	if s.rtmpLn != nil {
-		s.told.RTMP = s.advertised(s.rtmpLn.Addr().String())
-	}
-	if s.rtmpsLn != nil {
-		s.told.TLS = s.advertised(s.rtmpsLn.Addr().String())
-	}
-	if s.httpLn != nil {
-		s.told.HTTP = s.advertised(s.httpLn.Addr().String())
+	s.told.UDP = s.advertised(s.relay.Addr().String(), true)
+	for told, l := range map[*string]net.Listener{&s.told.RTMP: s.rtmpLn, &s.told.TLS: s.rtmpsLn, &s.told.HTTP: s.httpLn} {
+		if l != nil {
+			*told = s.advertised(l.Addr().String(), false)
+		}
 	}
 	return s.told.save(s.cfg.data)
 }
 
-// advertised is an address as clients see it: --advertise gives the host, and for UDP perhaps the port. A wildcard without
-// --advertise is only good on this machine.
-func (s *server) advertised(listen string) string {
+// advertised is an address as clients see it. --advertise gives the host, and for UDP perhaps the port; a gateway that listens on
+// loopback can't be reached under it and keeps its own. A wildcard without --advertise is only good on this machine.
+func (s *server) advertised(listen string, udp bool) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return listen
 	}
-	if s.cfg.advertise != "" {
+	if s.cfg.advertise != "" && (udp || !loopback(listen)) {
 		h, p, _ := splitAddress(s.cfg.advertise) // check has seen it
-		if p != "" && listen == s.relay.Addr().String() {
+		if p != "" && udp {
 			port = p
 		}
 		return net.JoinHostPort(h, port)

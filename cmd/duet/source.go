@@ -67,7 +67,7 @@ func (s *source) open() error {
 	}
 	f, err := os.Open(s.path)
 	if err != nil {
-		return fmt.Errorf("--input: %w", err)
+		return &client.CodeError{Code: client.CodeIO, Text: "--input: " + err.Error(), Err: err}
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *source) name() string {
 func (s *source) wrap(err error) error {
 	switch {
 	case errors.Is(err, rtmpchunk.ErrNotFLV):
-		return withHint(fmt.Errorf("%s: %w", s.name(), err), "ffmpeg -i IN -c copy OUT.flv makes one")
+		return withHint(&client.CodeError{Code: client.CodeIO, Text: s.name() + ": " + err.Error(), Err: err}, "ffmpeg -i IN -c copy OUT.flv makes one")
 	case errors.Is(err, rtmpchunk.ErrTruncated):
 		return &client.CodeError{Code: client.CodeIO, Text: s.name() + " is cut off; everything before that was sent", Err: err}
 	default:
