@@ -37,10 +37,6 @@ func (p *Pusher) control(now time.Time, m *wire.Control) {
 		if p.cfg.OnKeyFrame != nil {
 			p.cfg.OnKeyFrame()
 		}
-	case wire.ControlBitrate:
-		if p.cfg.OnBitrate != nil {
-			p.cfg.OnBitrate(int(m.Bitrate))
-		}
 	default: // of no meaning to a pusher
 	}
 }

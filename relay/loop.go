@@ -48,6 +48,7 @@ type Loop struct {
 	dirty     []*session
 	next      int // of dirty, to be polled
 	replies   []reply
+	bitrates  []int64 // scratch
 	mail      *mailbox
 	packets   *packetPool
 	stopping  bool

@@ -174,4 +174,6 @@ func (p *Publication) publishing(time.Time) {}
 
 func (p *Publication) setArrival(time.Time, time.Duration) {} // what is written here is here
 
+func (p *Publication) setBitrate(time.Time, int64) {} // RTMP has no way to ask for less
+
 func (p *Publication) clockOffset(time.Time) (time.Duration, bool) { return 0, true }

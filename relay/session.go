@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"math"
 	"time"
 
 	"duet/crypto"
@@ -58,6 +59,10 @@ func (s *session) drain(now time.Time) {
 			}
 		case transport.EventClosed:
 			s.closed(now, e.Code, e.Cause)
+		case transport.EventBitrate:
+			if s.stream != nil {
+				s.stream.updateBitrate(now)
+			}
 		case transport.EventPath:
 			s.loop.stats.Migrations++
 		}
@@ -166,6 +171,10 @@ func (s *session) setArrival(now time.Time, d time.Duration) {
 	s.send(now, &wire.Control{Type: wire.ControlArrival, Arrival: uint32(d / time.Millisecond)})
 }
 
+func (s *session) setBitrate(now time.Time, bps int64) {
+	s.send(now, &wire.Control{Type: wire.ControlBitrate, Bitrate: uint32(min(bps, math.MaxUint32))})
+}
+
 // As an audience.
 
 // begin sends a run from the join point on: START, the records that go with it, the cached packets.
@@ -235,6 +244,13 @@ func (s *session) clock(now time.Time, offset time.Duration) {
 func (s *session) arrival() time.Duration {
 	st := s.conn.Stats()
 	return max(s.conn.Budget()-st.RTT-st.RTT/2-transport.RepairMargin, minArrival)
+}
+
+func (s *session) bitrate() int64 {
+	if !s.conn.BitrateKnown() {
+		return 0
+	}
+	return s.conn.Bitrate()
 }
 
 // minArrival is asked for at the least: less than the way itself takes can't be met.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"duet/rtmpchunk"
@@ -13,6 +14,8 @@ const (
 	keyFrameInterval = 300 * time.Millisecond
 	// arrivalStep is how far the publisher's arrival target may be off before it is told.
 	arrivalStep = 10 * time.Millisecond
+	// farBehind is how many times less than the middle player one has that the stream does not wait for.
+	farBehind = 4
 	// clockStep is how far the stream's clock may be off before players are told.
 	clockStep = 500 * time.Microsecond
 	// maxEarly bounds the packets that wait for their run's START: a key frame of 1 MB.
@@ -27,6 +30,7 @@ type publisher interface {
 	replaced(now time.Time)                          // a newer publisher of the same party has taken over
 	requestKeyFrame(now time.Time)                   // a player needs one
 	setArrival(now time.Time, d time.Duration)       // how long after its capture a frame should be here
+	setBitrate(now time.Time, bps int64)             // what its players can take
 	publishing(now time.Time)                        // push begins; it may ask what the stream has
 	clockOffset(now time.Time) (time.Duration, bool) // stream time minus the relay's clock
 }
@@ -39,6 +43,7 @@ type audience interface {
 	clock(now time.Time, offset time.Duration)
 	waiting(now time.Time)  // there is no publisher
 	arrival() time.Duration // how long after its capture a frame should be here, so that a repair still fits
+	bitrate() int64         // what its network carries, 0: anything
 }
 
 // stream is one party's media. It belongs to the loop.
@@ -59,6 +64,7 @@ type stream struct {
 	clockOK bool
 	asked   time.Time     // last key-frame request
 	arrival time.Duration // last told to the publisher
+	bitrate int64         // last told to the publisher, 0 nothing
 	idleAt  time.Time     // since when there is no publisher
 	stats   StreamStats
 }
@@ -82,7 +88,7 @@ func (st *stream) publish(now time.Time, p publisher) bool {
 	} else {
 		st.loop.log.Info("push begins", "stream", st.name, "party", p.who())
 	}
-	st.pub, st.arrival = p, 0
+	st.pub, st.arrival, st.bitrate = p, 0, 0
 	p.publishing(now)
 	return true
 }
@@ -244,6 +250,7 @@ func (st *stream) leave(now time.Time, a audience) {
 			break
 		}
 	}
+	st.updateBitrate(now)
 	st.loop.forget(now, st)
 }
 
@@ -317,6 +324,40 @@ func (st *stream) updateArrival(now time.Time) {
 		st.arrival = least
 		st.pub.setArrival(now, least)
 	}
+}
+
+// updateBitrate tells the publisher what its players can take.
+func (st *stream) updateBitrate(now time.Time) {
+	if st.pub == nil {
+		return
+	}
+	if v := st.playersBitrate(); v != 0 && v != st.bitrate {
+		st.bitrate = v
+		st.pub.setBitrate(now, v)
+	}
+}
+
+// playersBitrate is what the slowest player can take, of those that are not far behind the rest: with less than a quarter of what the
+// middle one has, a player loses frames instead of making everybody's picture bad. 0: nobody has a limit.
+func (st *stream) playersBitrate() int64 {
+	s := st.loop.bitrates[:0]
+	for _, a := range st.players {
+		if v := a.bitrate(); v > 0 {
+			s = append(s, v)
+		}
+	}
+	st.loop.bitrates = s
+	if len(s) == 0 {
+		return 0
+	}
+	slices.Sort(s)
+	floor := s[len(s)/2] / farBehind
+	for _, v := range s {
+		if v >= floor {
+			return v
+		}
+	}
+	return s[0]
 }
 
 // updateClock follows the publisher's clock and tells the players when it has moved. It reports whether the clock is known.

@@ -196,6 +196,7 @@ func (s *sendSide) pop(now time.Time, it *item, c *Conn) {
 	default:
 		c.stats.PacketsSent++
 		c.stats.MediaBytesSent += uint64(len(b.packets[it.index].Data))
+		c.stats.MessageBytesSent += uint64(max(0, len(b.packets[it.index].Data)-packetHeaders))
 		s.queuedBytes -= len(b.packets[it.index].Data)
 		b.state[it.index] = symbolInFlight
 		b.sent++

@@ -2,33 +2,48 @@ package transport
 
 import "time"
 
-// Congestion window and pacing. The window is sane, not clever: it opens while the round trip stays near its minimum and
-// closes when a queue builds up. Loss by itself is not a signal: our users have networks that lose 10 to 30 % at random.
+// Congestion control: how much may leave now, and how much should be made. docs/transport.md tells the reasons; in short:
+//
+//   - The signal is the queue that stands on the path (cc_arrivals.go), less what jitter makes look like one (cc_jitter.go). Loss alone is
+//     no signal: our users have networks that lose 10 to 30 % at random.
+//   - While nothing was ever seen to queue, the session is free: the window opens as it is used and frames leave back to back.
+//   - A standing queue bounds it: the rate falls (cc_rate.go), the window holds no more than the path does, frames are spread over most of
+//     their interval, and the encoder is asked for less until the queue is gone.
+//   - A queue that stands whatever we do is somebody else's (cc_rival.go).
 const (
 	// initialWindow lets a cached key frame of 64 KB go out at once, headers included.
 	initialWindow = 80 << 10
-	minWindowSize = 16 << 10
+	minWindowSize = 6 << 10
 	maxWindowSize = 8 << 20
+	windowSlack   = 75 * time.Millisecond // of the rate, beyond the shortest round trip: reports come late, frames in bursts
+	windowCeiling = 25 * time.Millisecond // while less than this stands, a free window may grow
+	freeAfter     = 10 * time.Second      // without a queue: what bounded us is gone
+
 	// minPacingRate in bytes a second: 16 Mbit/s, so that 64 KB leave within 35 ms.
 	minPacingRate = 2_000_000
 	pacingGain    = 2.0
-	// queueTolerance of extra round trip is a queue; less may be jitter.
-	queueTolerance = 60 * time.Millisecond
-	queueGrowth    = 25 * time.Millisecond // while below this, the window may grow
-	backoff        = 0.85
+	boundedPacing = 1.1                   // of the rate
+	backlogTime   = 60 * time.Millisecond // of media waiting here is more than a frame
 )
 
-// congestion counts what is in flight against a window.
+// congestion counts what is in flight against a window and sets the rate.
 type congestion struct {
-	window    int
-	inFlight  int
-	limited   bool // the window held something back since the last report
-	queuedAt  time.Time
-	reducedAt time.Time
+	window   int
+	inFlight int
+	limited  bool // the window held something back since the last report
+
+	bounded  bool          // a standing queue has shown what the path carries
+	queue    time.Duration // that stands, without jitter
+	queued   time.Time     // when one was last seen
+	reported time.Time     // when the last report came
+	arrived  arrivals
+	jitter   jitter
+	rate     rate
+	rival    rival
 }
 
-func (g *congestion) init() {
-	*g = congestion{window: initialWindow, inFlight: g.inFlight}
+func (g *congestion) init(start float64) {
+	*g = congestion{window: initialWindow, inFlight: g.inFlight, rate: rate{now: start, starting: true}}
 }
 
 // allows reports whether a datagram of n bytes may go.
@@ -38,26 +53,51 @@ func (g *congestion) sent(n int) { g.inFlight += n }
 
 func (g *congestion) lost(n int) { g.inFlight = max(0, g.inFlight-n) }
 
-// acked takes a report that n bytes arrived.
-func (g *congestion) acked(now time.Time, n int, rtt *rttEstimator) {
+// queueing reports whether something stands on the path.
+func (g *congestion) queueing() bool { return g.queue > queueLow }
+
+// report takes the peer's report: n more bytes arrived, newest is when the newest datagram that did was sent, sent what we send in bytes a
+// second.
+func (g *congestion) report(now time.Time, n int, newest time.Time, rtt *rttEstimator, loss *lossRate, sent float64) {
 	g.inFlight = max(0, g.inFlight-n)
-	queue := rtt.latest - rtt.min()
-	if queue < queueTolerance {
-		g.queuedAt = time.Time{}
-	} else if g.queuedAt.IsZero() {
-		g.queuedAt = now
+	standing := g.arrived.standing(g.rate.now)
+	g.jitter.look(now, standing, newest.Sub(g.rate.dip), g.bounded)
+	g.queue = max(0, standing-g.jitter.level())
+	if g.queueing() {
+		g.queued = now
+	}
+	g.rival.look(now, g.queue)
+	g.adjust(now, newest, rtt, loss, sent)
+	g.reported = now
+	if g.bounded && now.Sub(g.queued) > freeAfter {
+		g.bounded = false
+		g.window = max(g.window, initialWindow)
 	}
 	switch {
-	case !g.queuedAt.IsZero() && now.Sub(g.queuedAt) >= rtt.srtt() && now.Sub(g.reducedAt) >= rtt.srtt():
-		g.reducedAt = now
-		g.window = max(minWindowSize, int(float64(g.window)*backoff))
-	case g.limited && queue < queueGrowth:
+	case g.bounded:
+		path := rtt.min()
+		if g.rival.on {
+			path = rtt.srtt()
+		}
+		g.window = min(max(minWindowSize, int(g.rate.now*(path+windowSlack).Seconds())), maxWindowSize)
+	case g.limited && standing < windowCeiling:
 		g.window = min(maxWindowSize, g.window+n)
 	}
 	g.limited = false
 }
 
-// pacingRate is in bytes a second.
-func (g *congestion) pacingRate(rtt *rttEstimator) float64 {
-	return max(minPacingRate, pacingGain*float64(g.window)/rtt.srtt().Seconds())
+// piled reports whether more than a frame waits here.
+func (g *congestion) piled(backlog int) bool {
+	return float64(backlog) > g.rate.now*backlogTime.Seconds()
+}
+
+// pacing is in bytes a second, and bytes back to back. What has piled up here goes no faster than the path takes it.
+func (g *congestion) pacing(now time.Time, rtt *rttEstimator, backlog int) (rate, burst float64) {
+	switch {
+	case !g.bounded:
+		return max(minPacingRate, pacingGain*float64(g.window)/rtt.srtt().Seconds()), paceBurst
+	case g.piled(backlog):
+		return max(minRate, g.rate.now/4, g.wanted(now)), boundedBurst
+	}
+	return boundedPacing * max(minRate, g.rate.now/4, g.wanted(now)), boundedBurst
 }

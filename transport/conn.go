@@ -50,6 +50,7 @@ type Config struct {
 	ClockOrigin      time.Time     // zero of the session clock; default: now. One for all sessions of a process
 	Alloc            func() *Packet
 	Policy           Policy // default: a planner of the session's own
+	Bitrate          BitrateLimits
 }
 
 type connState uint8
@@ -105,6 +106,8 @@ type Conn struct {
 	loss     lossDetector
 	cc       congestion
 	pacer    pacer
+	target   bitrateTarget
+	meter    meter // of everything sent
 	send     sendSide
 	receive  receiveSide
 }
@@ -142,6 +145,7 @@ func New(now time.Time, cfg Config) (*Conn, error) {
 	}
 	c.path.active = cfg.Path
 	c.send.init(cfg.Policy, cfg.Budget, now)
+	c.limitBitrate(cfg.Bitrate)
 	hs, err := newClientHandshake(now, c, &cfg)
 	if err != nil {
 		return nil, err
@@ -156,7 +160,7 @@ func newConn(now time.Time, rand io.Reader, origin time.Time) *Conn {
 		origin = now
 	}
 	c := &Conn{now: now, origin: origin, rand: rand, alloc: newPacket, idleAfter: DefaultIdleTimeout, lastHeard: now, lastSent: now, phaseAt: now}
-	c.cc.init()
+	c.limitBitrate(BitrateLimits{})
 	c.pacer.init(now)
 	c.receive.init()
 	c.loss.init()

@@ -125,7 +125,9 @@ func (c *Conn) pollMedia(now time.Time, buf []byte) (Transmit, bool) {
 			c.cc.limited = true
 			break
 		}
-		if at, ok := c.pacer.ready(now, c.cc.pacingRate(&c.rtt)); !ok {
+		rate, burst := c.cc.pacing(now, &c.rtt, c.send.queuedBytes)
+		if at, ok := c.pacer.ready(now, rate, burst); !ok {
+			c.cc.limited = c.cc.limited || c.cc.bounded && c.cc.piled(c.send.queuedBytes)
 			c.timer.set(timerPacer, at)
 			break
 		}
@@ -160,6 +162,7 @@ func (c *Conn) sealPacket(now time.Time, b []byte, record sentPacket) int {
 	pn := c.sent.next
 	out := c.sealer.Seal(b[:wire.DataHeaderSize], b[:wire.DataHeaderSize], b[wire.DataHeaderSize:], pn)
 	record.at, record.size = now, uint16(len(out))
+	c.meter.add(now, len(out))
 	if forgotten := c.sent.add(record); forgotten > 0 {
 		c.cc.lost(forgotten)
 	}

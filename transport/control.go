@@ -197,8 +197,13 @@ func (c *Conn) parseControl(now time.Time) {
 
 // handleControl takes what is the transport's own and passes a message on.
 func (c *Conn) handleControl(m *wire.Control) {
-	if m.Type == wire.ControlArrival {
+	switch m.Type {
+	case wire.ControlArrival:
 		c.send.arrival = time.Duration(m.Arrival) * time.Millisecond
+	case wire.ControlBitrate:
+		c.target.peer = int64(m.Bitrate)
+		c.updateBitrate(c.now)
+	default:
 	}
 	if c.events.size < maxEvents {
 		c.events.push(Event{Kind: EventControl, Control: *m})

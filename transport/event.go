@@ -13,6 +13,7 @@ const (
 	EventConfirmed                      // relay: the first packet under the new keys has opened; the session is real
 	EventPacket                         // receive side: Packet, received or repaired; the reader owns one reference
 	EventControl                        // a control message: Control; its Data is valid until the next call into the Conn
+	EventBitrate                        // sender: the encoder should make Bitrate from now on
 	EventPath                           // relay: media now goes to a new, validated path
 	EventClosed                         // the session is over: Code, Reason, Remote; nothing follows
 )
@@ -25,6 +26,7 @@ type Event struct {
 	Code    wire.CloseCode
 	Reason  string
 	Cause   CloseCause
+	Bitrate int64 // bits a second of messages: Conn.Bitrate
 }
 
 // CloseCause says how a session came to its end.

@@ -31,6 +31,7 @@ func (d *lossDetector) init() { d.threshold = packetThreshold }
 // falls slowly.
 type lossRate struct {
 	fast, slow float64
+	quiet      float64 // slow, of the times when nothing queues
 	burst      float64 // mean length of a run of losses
 	run        int
 }
@@ -41,7 +42,7 @@ const (
 	burstGain = 1.0 / 16
 )
 
-func (r *lossRate) note(lost bool) {
+func (r *lossRate) note(lost, queued bool) {
 	v := 0.0
 	if lost {
 		v = 1
@@ -55,6 +56,9 @@ func (r *lossRate) note(lost bool) {
 	}
 	r.fast += (v - r.fast) * lossFast
 	r.slow += (v - r.slow) * lossSlow
+	if !queued {
+		r.quiet += (v - r.quiet) * lossSlow
+	}
 }
 
 // estimate is the share to plan for.
@@ -87,6 +91,9 @@ func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
 			acked += c.acked(p)
 		}
 		p.state = sentAcked
+		if age < wire.FeedbackAgeMax {
+			c.cc.arrived.note(now, f.Clock-age, Ticks(c.Clock(p.at)), int(p.size), c.cc.rival.on)
+		}
 		newestPN, newestAge, fresh = pn, age, true
 		if p.at.After(c.loss.newest) {
 			c.loss.newest = p.at
@@ -102,7 +109,8 @@ func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
 		}
 		c.sent.largest, c.sent.any = newestPN, true
 	}
-	c.cc.acked(now, acked, &c.rtt)
+	c.cc.report(now, acked, c.loss.newest, &c.rtt, &c.loss.rate, c.meter.rate(now))
+	c.updateBitrate(now)
 	c.detectLosses(now)
 	c.sent.prune(now.Add(-c.rtt.srtt() - sentMemory))
 	c.rearmProbe(now)
@@ -113,7 +121,7 @@ func (c *Conn) acked(p *sentPacket) int {
 	if !p.eliciting {
 		return 0
 	}
-	c.loss.rate.note(false)
+	c.loss.rate.note(false, c.cc.queueing())
 	switch p.kind {
 	case sentControl:
 		c.control.acked(p.offset, int(p.length))
@@ -156,7 +164,7 @@ func (c *Conn) detectLosses(now time.Time) {
 // lost takes one packet as gone.
 func (c *Conn) lost(now time.Time, p *sentPacket) {
 	c.stats.PacketsLost++
-	c.loss.rate.note(true)
+	c.loss.rate.note(true, c.cc.queueing())
 	c.requeue(now, p)
 }
 

@@ -96,7 +96,7 @@ func TestNarrowLinkIsNotFlooded(t *testing.T) {
 	most, before := 0, 0
 	s.net.Tap = func(from, _ netip.AddrPort, b []byte) [][]byte {
 		st := s.client.Stats()
-		if st.InFlight > before && st.InFlight > st.Window+wire.MaxDatagram { // the window may shrink below what is out there
+		if len(b) > 600 && st.InFlight > before && st.InFlight > st.Window+wire.MaxDatagram { // the window may shrink below what is out there; control is not held back by it
 			t.Errorf("%d bytes in flight, window %d", st.InFlight, st.Window)
 		}
 		before = st.InFlight

@@ -41,6 +41,9 @@ func (p *Packet) Release() {
 	}
 }
 
+// packetHeaders is what RTP and chunk headers take of a packet: 28 bytes and, but for a message's first, 1.
+const packetHeaders = 29
+
 // newPacket is the allocator of a Conn whose Config has none.
 func newPacket() *Packet {
 	return &Packet{Data: make([]byte, 0, rtmpchunk.MaxPacket)}

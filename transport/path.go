@@ -95,7 +95,7 @@ func (p *pathState) answered(now time.Time, from Path, data []byte, c *Conn) {
 	p.trying = false
 	p.active = from
 	c.timer.clear(timerPath)
-	c.cc.init() // the new path's capacity is unknown
+	c.cc.init(c.cc.rate.now) // the new path's capacity is unknown
 	c.pacer.init(now)
 	c.sendAgain(now) // what is in flight went to the old address
 	c.stats.Migrations++

@@ -34,13 +34,16 @@ const (
 	arrivalMargin = 8 * time.Millisecond
 	// RepairMargin is what one more report and its answer take on a hop beyond the round trip and a half of travel.
 	RepairMargin = roundMargin + arrivalMargin
+
+	// queueTolerance of queue is enough to stop feeding it with parity.
+	queueTolerance = 60 * time.Millisecond
 )
 
 // plan gathers the facts for a block.
 func (c *Conn) plan(now time.Time, b *block) Plan {
 	p := Plan{
 		K: b.k, Video: b.video, Key: b.key, Loss: c.loss.rate.estimate(), Burst: c.loss.rate.burst, RTT: c.rtt.srtt(), Left: b.deadline.Sub(now),
-		Queued: c.rtt.srtt()-c.rtt.min() > queueTolerance,
+		Queued: c.cc.queue > queueTolerance,
 	}
 	if c.send.arrival > 0 && c.send.arrival < c.send.budget {
 		p.Left -= c.send.budget - c.send.arrival

@@ -290,7 +290,7 @@ func TestPacer(t *testing.T) {
 	p.init(zero)
 	now, sent := zero, 0
 	for now.Before(zero.Add(time.Second)) {
-		at, ok := p.ready(now, rate)
+		at, ok := p.ready(now, rate, paceBurst)
 		if !ok {
 			if !at.After(now) {
 				t.Fatal("not now, and no later time")
@@ -308,7 +308,7 @@ func TestPacer(t *testing.T) {
 	now = now.Add(time.Hour)
 	burst := 0
 	for ok := true; ok; burst += 1200 {
-		if _, ok = p.ready(now, rate); ok {
+		if _, ok = p.ready(now, rate, paceBurst); ok {
 			p.sent(1200)
 		}
 	}
@@ -333,14 +333,14 @@ func TestRTTMinimumForgets(t *testing.T) {
 func TestLossRateRisesFastAndFallsSlowly(t *testing.T) {
 	var r lossRate
 	for range 20 {
-		r.note(true)
+		r.note(true, false)
 	}
 	if r.estimate() < 0.3 {
 		t.Errorf("after 20 losses: %v", r.estimate())
 	}
 	high := r.estimate()
 	for range 64 {
-		r.note(false)
+		r.note(false, false)
 	}
 	if got := r.estimate(); got > high || got < high/20 {
 		t.Errorf("from %v to %v in 64 packets", high, got)

@@ -38,6 +38,7 @@ type Stats struct {
 	BytesSent, BytesReceived           uint64
 	PacketsSent, PacketsReceived       uint64 // media, first time
 	MediaBytesSent, MediaBytesReceived uint64 // RTP packets, without repeats
+	MessageBytesSent                   uint64 // of them, the messages' own, about
 	Retransmits, RepairsSent           uint64
 	RepairsReceived, RepairsUnused     uint64
 	PacketsRepaired, PacketsRepeated   uint64
@@ -51,6 +52,10 @@ type Stats struct {
 	RTT, MinRTT                        time.Duration
 	Loss                               float64 // of our datagrams, as estimated now
 	Window, InFlight, QueuedBytes      int
+	Rate                               int64 // bits a second that may be sent, everything counted
+	Bitrate                            int64 // bits a second of messages that should be made
+	Peak                               float64
+	Queue, Noise                       time.Duration // that stands on the path
 }
 
 func (c *Conn) drop(r DropReason) { c.stats.Dropped[r]++ }
@@ -61,5 +66,6 @@ func (c *Conn) Stats() Stats {
 	s.RTT, s.MinRTT = c.rtt.srtt(), c.rtt.min()
 	s.Loss = c.loss.rate.estimate()
 	s.Window, s.InFlight, s.QueuedBytes = c.cc.window, c.cc.inFlight, c.send.queuedBytes
+	s.Rate, s.Bitrate, s.Queue, s.Noise = int64(8*c.cc.rate.now), c.Bitrate(), c.cc.queue, c.cc.jitter.level()
 	return s
 }
