@@ -172,7 +172,7 @@ func (p *Publication) requestKeyFrame(time.Time) {
 
 func (p *Publication) publishing(time.Time) {}
 
-func (p *Publication) setArrival(time.Time, time.Duration) {} // what is written here is here
+func (p *Publication) setArrival(time.Time, time.Duration, bool) {} // what is written here is here
 
 func (p *Publication) setBitrate(time.Time, int64) {} // RTMP has no way to ask for less
 

@@ -167,8 +167,8 @@ func (s *session) publishing(now time.Time) {
 
 func (s *session) clockOffset(now time.Time) (time.Duration, bool) { return s.conn.PeerClock(now) }
 
-func (s *session) setArrival(now time.Time, d time.Duration) {
-	s.send(now, &wire.Control{Type: wire.ControlArrival, Arrival: uint32(d / time.Millisecond)})
+func (s *session) setArrival(now time.Time, d time.Duration, final bool) {
+	s.send(now, &wire.Control{Type: wire.ControlArrival, Arrival: uint32(d / time.Millisecond), Final: final})
 }
 
 func (s *session) setBitrate(now time.Time, bps int64) {
@@ -240,11 +240,17 @@ func (s *session) clock(now time.Time, offset time.Duration) {
 	}})
 }
 
-// arrival leaves this player's hop the time for one report and its answer.
-func (s *session) arrival() time.Duration {
+// arrival leaves this player's hop the time for one report and its answer, if it loses anything.
+func (s *session) arrival() (d time.Duration, final bool) {
 	st := s.conn.Stats()
-	return max(s.conn.Budget()-st.RTT-st.RTT/2-transport.RepairMargin, minArrival)
+	if st.Loss < lossless {
+		return max(s.conn.Budget()-st.RTT/2, minArrival), true
+	}
+	return max(s.conn.Budget()-st.RTT-st.RTT/2-transport.RepairMargin, minArrival), false
 }
+
+// lossless is a share of packets lost that needs no time to repair.
+const lossless = 1e-3
 
 func (s *session) bitrate() int64 {
 	if !s.conn.BitrateKnown() {

@@ -26,10 +26,10 @@ const (
 
 // publisher is where a stream's media comes from: a session or a Publication.
 type publisher interface {
-	who() string                                     // the party
-	replaced(now time.Time)                          // a newer publisher of the same party has taken over
-	requestKeyFrame(now time.Time)                   // a player needs one
-	setArrival(now time.Time, d time.Duration)       // how long after its capture a frame should be here
+	who() string                   // the party
+	replaced(now time.Time)        // a newer publisher of the same party has taken over
+	requestKeyFrame(now time.Time) // a player needs one
+	setArrival(now time.Time, d time.Duration, final bool)
 	setBitrate(now time.Time, bps int64)             // what its players can take
 	publishing(now time.Time)                        // push begins; it may ask what the stream has
 	clockOffset(now time.Time) (time.Duration, bool) // stream time minus the relay's clock
@@ -41,9 +41,10 @@ type audience interface {
 	packet(now time.Time, p *transport.Packet, order uint64)
 	control(now time.Time, m *wire.Control) // SKIP, RECORD, END of the stream, in order with the packets' hand-over
 	clock(now time.Time, offset time.Duration)
-	waiting(now time.Time)  // there is no publisher
-	arrival() time.Duration // how long after its capture a frame should be here, so that a repair still fits
-	bitrate() int64         // what its network carries, 0: anything
+	waiting(now time.Time) // there is no publisher
+	// arrival is how long after its capture a frame should be here: so that a repair still fits, or, if final, at the latest.
+	arrival() (d time.Duration, final bool)
+	bitrate() int64 // what its network carries, 0: anything
 }
 
 // stream is one party's media. It belongs to the loop.
@@ -64,8 +65,9 @@ type stream struct {
 	clockOK bool
 	asked   time.Time     // last key-frame request
 	arrival time.Duration // last told to the publisher
-	bitrate int64         // last told to the publisher, 0 nothing
-	idleAt  time.Time     // since when there is no publisher
+	final   bool
+	bitrate int64     // last told to the publisher, 0 nothing
+	idleAt  time.Time // since when there is no publisher
 	stats   StreamStats
 }
 
@@ -316,13 +318,15 @@ func (st *stream) updateArrival(now time.Time) {
 	if st.pub == nil || len(st.players) == 0 {
 		return
 	}
-	least := st.players[0].arrival()
+	least, final := st.players[0].arrival()
 	for _, a := range st.players[1:] {
-		least = min(least, a.arrival())
+		if d, f := a.arrival(); d < least {
+			least, final = d, f
+		}
 	}
-	if (least - st.arrival).Abs() >= arrivalStep {
-		st.arrival = least
-		st.pub.setArrival(now, least)
+	if (least-st.arrival).Abs() >= arrivalStep || final != st.final {
+		st.arrival, st.final = least, final
+		st.pub.setArrival(now, least, final)
 	}
 }
 

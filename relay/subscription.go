@@ -222,6 +222,6 @@ func (s *Subscription) clock(_ time.Time, offset time.Duration) { s.playout.SetC
 
 func (s *Subscription) waiting(time.Time) {}
 
-func (s *Subscription) arrival() time.Duration { return subscriptionDelay }
+func (s *Subscription) arrival() (time.Duration, bool) { return subscriptionDelay, true }
 
 func (s *Subscription) bitrate() int64 { return 0 }

@@ -22,6 +22,7 @@ type sendSide struct {
 	policy  Policy
 	budget  time.Duration
 	arrival time.Duration // how long after capture a frame should be at the peer, for planning; 0: the budget
+	final   bool          // later is of no use
 	start   time.Time     // when the session began: older frames count from here
 
 	blocks map[blockKey]*block
@@ -44,7 +45,7 @@ type sendSide struct {
 
 func (s *sendSide) init(p Policy, budget time.Duration, now time.Time) {
 	if p == nil {
-		p = &planner{}
+		p = NewPlanner()
 	}
 	s.policy, s.budget, s.start = p, min(budget, maxBudget), now
 	s.blocks = make(map[blockKey]*block)

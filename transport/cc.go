@@ -17,6 +17,7 @@ const (
 	maxWindowSize = 8 << 20
 	windowSlack   = 75 * time.Millisecond // of the rate, beyond the shortest round trip: reports come late, frames in bursts
 	windowCeiling = 25 * time.Millisecond // while less than this stands, a free window may grow
+	staleAfter    = time.Second           // without a report
 	freeAfter     = 10 * time.Second      // without a queue: what bounded us is gone
 
 	// minPacingRate in bytes a second: 16 Mbit/s, so that 64 KB leave within 35 ms.
@@ -38,12 +39,13 @@ type congestion struct {
 	reported time.Time     // when the last report came
 	arrived  arrivals
 	jitter   jitter
+	longer   longer
 	rate     rate
 	rival    rival
 }
 
 func (g *congestion) init(start float64) {
-	*g = congestion{window: initialWindow, inFlight: g.inFlight, rate: rate{now: start, starting: true}}
+	*g = congestion{window: initialWindow, inFlight: g.inFlight, rate: rate{now: start, start: start, starting: true}}
 }
 
 // allows reports whether a datagram of n bytes may go.
@@ -60,8 +62,15 @@ func (g *congestion) queueing() bool { return g.queue > queueLow }
 // second.
 func (g *congestion) report(now time.Time, n int, newest time.Time, rtt *rttEstimator, loss *lossRate, sent float64) {
 	g.inFlight = max(0, g.inFlight-n)
+	if silence := now.Sub(g.reported); !g.reported.IsZero() && silence > staleAfter { // the path may be another by now
+		g.init(max(g.rate.now, g.rate.start/2))
+	}
 	standing := g.arrived.standing(g.rate.now)
 	g.jitter.look(now, standing, newest.Sub(g.rate.dip), g.bounded)
+	if g.longer.look(now, standing, g.jitter.level(), g.bounded) {
+		g.arrived.rebase()
+		standing = 0
+	}
 	g.queue = max(0, standing-g.jitter.level())
 	if g.queueing() {
 		g.queued = now

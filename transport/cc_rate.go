@@ -12,10 +12,11 @@ const (
 	queueRising  = 10 * time.Millisecond  // since the last cut: it was not enough
 	queueDrain   = 100 * time.Millisecond // a queue of this stops the encoder
 
-	cutLeast = 0.05
-	cutMost  = 0.15
-	cutQueue = 250 * time.Millisecond
-	minRate  = 8_000
+	cutLeast   = 0.05
+	cutMost    = 0.15
+	cutQueue   = 250 * time.Millisecond
+	deepestCut = 0.2
+	minRate    = 8_000
 
 	startGrowth   = 0.5                    // of the rate, a round trip
 	stepGrowth    = 10_000.0               // a second
@@ -36,6 +37,7 @@ const (
 
 type rate struct {
 	now      float64
+	start    float64
 	starting bool      // no queue was met yet
 	ceiling  float64   // where one was met last
 	cut      time.Time // when that was
@@ -56,6 +58,9 @@ func (g *congestion) adjust(now, newest time.Time, rtt *rttEstimator, loss *loss
 	case g.bounded && !g.queueing() && now.Sub(r.dip) > dipEvery:
 		r.dip = now
 	}
+	if !g.queueing() {
+		r.cutQueue = 0
+	}
 	g.grow(now, rtt, sent)
 }
 
@@ -67,8 +72,8 @@ func (g *congestion) reduce(now, newest time.Time, loss *lossRate) {
 		return
 	}
 	to := r.now * (1 - min(cutMost, max(cutLeast, g.queue.Seconds()/cutQueue.Seconds())))
-	if g.queue > queueCertain { // what comes through meanwhile is what the path carries
-		to = min(r.now, (1-cutLeast)*g.arrived.rate()/(1-min(loss.quiet, 0.9)))
+	if g.queue > queueCertain && g.queue >= r.cutQueue+queueRising { // what comes through meanwhile is what the path carries
+		to = min(r.now, max(deepestCut*r.now, (1-cutLeast)*g.arrived.rate()/(1-min(loss.quiet, 0.9))))
 	}
 	if r.starting {
 		g.jitter.recall()

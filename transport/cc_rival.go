@@ -27,6 +27,30 @@ func (r *rival) look(now time.Time, queue time.Duration) {
 	}
 }
 
+// A way that has become longer, by another route or a handover, looks like a queue that neither grows nor shrinks, whatever we send.
+const (
+	longerAfter = 500 * time.Millisecond
+	longerFlat  = 4 * time.Millisecond
+)
+
+type longer struct {
+	level time.Duration // that stands
+	since time.Time
+}
+
+// look reports whether what stands is the way itself.
+func (l *longer) look(now time.Time, standing, jitter time.Duration, bounded bool) bool {
+	if (standing-l.level).Abs() > longerFlat+jitter || standing < queueHigh+jitter {
+		*l = longer{level: standing, since: now}
+		return false
+	}
+	if !bounded || now.Sub(l.since) < longerAfter {
+		return false
+	}
+	*l = longer{since: now}
+	return true
+}
+
 // compete raises the rate step by step, and reduces it once a round trip while the queue overflows.
 func (g *congestion) compete(now time.Time, rtt *rttEstimator, loss *lossRate) {
 	r := &g.rate

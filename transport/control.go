@@ -199,7 +199,7 @@ func (c *Conn) parseControl(now time.Time) {
 func (c *Conn) handleControl(m *wire.Control) {
 	switch m.Type {
 	case wire.ControlArrival:
-		c.send.arrival = time.Duration(m.Arrival) * time.Millisecond
+		c.send.arrival, c.send.final = time.Duration(m.Arrival)*time.Millisecond, m.Final
 	case wire.ControlBitrate:
 		c.target.peer = int64(m.Bitrate)
 		c.updateBitrate(c.now)

@@ -21,6 +21,7 @@ type feedbackState struct {
 	reported [3]uint64               // where the last reports ended, oldest first
 	lastAt   time.Time
 	due      bool // its time has come
+	gap      bool // one has shown since the last report
 	any      bool
 }
 
@@ -50,6 +51,7 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 	}
 	at := now.Add(feedbackInterval)
 	if gap {
+		f.gap = true
 		at = f.lastAt.Add(gapInterval)
 	}
 	if !now.Before(at) || f.end-f.reported[2] >= feedbackBatch {
@@ -87,6 +89,19 @@ func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byt
 	f.reported = [3]uint64{f.reported[1], f.reported[2], f.end}
 	f.lastAt = now
 	c.timer.clear(timerFeedback)
+	if f.gap && c.tight() {
+		c.timer.set(timerFeedback, now.Add(gapInterval))
+	}
+	f.gap = false
 	c.stats.FeedbackSent++
 	return b
+}
+
+// tightRounds is how many report rounds within the budget make the loss of a report harmless. Where fewer fit, a gap is reported twice.
+const tightRounds = 2
+
+// tight reports whether what we receive has so little time.
+func (c *Conn) tight() bool {
+	rounds, _ := roundsIn(c.send.budget, c.rtt.srtt())
+	return rounds < tightRounds
 }

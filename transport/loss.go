@@ -22,10 +22,14 @@ type lossDetector struct {
 	threshold uint64
 	reorder   time.Duration // extra time for stragglers, beyond a fraction of the round trip
 	probes    int           // questions since the last report
+	judged    uint64        // first packet number whose fate was open
 	rate      lossRate
 }
 
-func (d *lossDetector) init() { d.threshold = packetThreshold }
+func (d *lossDetector) init() {
+	d.threshold = packetThreshold
+	d.rate = lossRate{fast: firstLoss, burst: 1}
+}
 
 // lossRate is the share of packets lost: a fast and a slow average, of which the larger counts, so that it rises at once and
 // falls slowly.
@@ -37,27 +41,34 @@ type lossRate struct {
 }
 
 const (
-	lossFast  = 1.0 / 32
+	lossFast  = 1.0 / 64
 	lossSlow  = 1.0 / 256
-	burstGain = 1.0 / 16
+	burstGain = 1.0 / 32
+
+	// firstLoss is what is planned for until something is known; it is forgotten within a hundred packets.
+	firstLoss = 0.05
 )
 
 func (r *lossRate) note(lost, queued bool) {
 	v := 0.0
 	if lost {
 		v = 1
-		r.run++
-	} else if r.run > 0 {
-		if r.burst == 0 {
-			r.burst = float64(r.run)
-		}
-		r.burst += (float64(r.run) - r.burst) * burstGain
-		r.run = 0
 	}
 	r.fast += (v - r.fast) * lossFast
 	r.slow += (v - r.slow) * lossSlow
 	if !queued {
 		r.quiet += (v - r.quiet) * lossSlow
+	}
+}
+
+// follow takes the fate of one packet after the other, in the order of sending, for the length of runs.
+func (r *lossRate) follow(lost bool) {
+	switch {
+	case lost:
+		r.run++
+	case r.run > 0:
+		r.burst += (float64(r.run) - r.burst) * burstGain
+		r.run = 0
 	}
 }
 
@@ -112,6 +123,7 @@ func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
 	c.cc.report(now, acked, c.loss.newest, &c.rtt, &c.loss.rate, c.meter.rate(now))
 	c.updateBitrate(now)
 	c.detectLosses(now)
+	c.followRuns()
 	c.sent.prune(now.Add(-c.rtt.srtt() - sentMemory))
 	c.rearmProbe(now)
 }
@@ -133,6 +145,20 @@ func (c *Conn) acked(p *sentPacket) int {
 	return int(p.size)
 }
 
+// followRuns goes on to the first packet whose fate is open.
+func (c *Conn) followRuns() {
+	d := &c.loss
+	for d.judged = max(d.judged, c.sent.base); d.judged < c.sent.largest; d.judged++ {
+		p := c.sent.get(d.judged)
+		if p.state == sentInFlight && p.eliciting {
+			return
+		}
+		if p.state != sentInFlight { // of one that elicits nothing, silence tells nothing
+			d.rate.follow(p.state == sentLost)
+		}
+	}
+}
+
 // falseLoss widens the detector: the network reorders more than we allowed for.
 func (c *Conn) falseLoss() {
 	c.stats.FalseLosses++
@@ -146,7 +172,7 @@ func (c *Conn) detectLosses(now time.Time) {
 	if !c.sent.any {
 		return
 	}
-	wait := c.rtt.latest + minReorder + c.loss.reorder
+	wait := max(c.rtt.latest, c.rtt.srtt()) + minReorder + c.loss.reorder // the latest alone may be a copy's that took a shorter way
 	for pn := c.sent.base; pn < c.sent.largest; pn++ {
 		p := c.sent.get(pn)
 		if p.state != sentInFlight || !p.eliciting || p.at.After(c.loss.newest) {

@@ -5,90 +5,137 @@ import "math"
 // planner is the default policy. For every block it finds the cheapest number of symbols to send now, given how many the receiver
 // lacks, how many more report rounds fit before the deadline, and what a miss costs: a small dynamic program,
 //
-//	V(m, r) = min over s of  s + Σ P(i of s arrive) · V(m−i, r−1),    V(0, ·) = 0,    V(m > 0, −1) = price,
+//	V(m, r) = min over s of  s + Σ P(i of s arrive) · ((1−q) · V(m−i, r−1) + q · V(m−i, r−2)),
+//	V(0, ·) = 0,    V(m > 0, r < 0) = price,
 //
-// with symbols that are lost independently. Costs are in symbols. What was worked out is kept by loss, so a network that stays as
-// it is costs a look into a table for each block.
+// over a path that loses packets in runs (channel.go), and a report with probability q: the loss, as if the way back were no better, or
+// its square where there is time for a second report. Costs are in symbols. What was worked out is kept, so a network that stays as it
+// is costs a look into a table for each block.
 type planner struct {
-	tables [2][plannerLosses]*lossTable // by whether a later hop can still make a delay good
+	tables [channelLosses][len(channelRuns)]*planTable
 }
 
+// NewPlanner returns the default policy. It may serve any number of sessions of one goroutine, and then works everything out once for all.
+func NewPlanner() Policy { return &planner{} }
+
 const (
-	plannerStep   = 0.01 // of loss; rounded up, because too much costs less than too little
-	plannerLosses = 51
 	plannerRounds = 4  // more rounds than these change nothing
 	plannerExact  = 48 // missing symbols up to which the program is solved; beyond, the share is what counts
+	plannerMost   = 250
 
-	// priceOfMiss is what a block that does not arrive in time costs: with it, misses at a hop stay near one in a thousand.
-	priceOfMiss = 300.0
+	// priceOfMiss is what a block that does not arrive in time costs: with it, misses at a hop stay below one in a thousand.
+	priceOfMiss = 400
 	// priceOfDelay is what it costs when a block arrives too late for the next hop's ordinary repair: that hop then spends some parity
 	// more, and only rarely is it a miss.
 	priceOfDelay = 15.0
 )
 
-// lossTable holds the decisions for one loss rate and price.
-type lossTable struct {
-	loss   float64
-	price  float64
-	known  [plannerRounds + 1]int // how many missing symbols each row is solved up to
-	value  [plannerRounds + 1][plannerExact + 1]float64
-	choice [plannerRounds + 1][plannerExact + 1]uint8
+// planClass is what a table's decisions depend on beside the channel.
+type planClass struct {
+	price   float64
+	reports int // that fit into a round
+}
+
+const plannerReports = 4 // more change nothing
+
+// planClasses is the number of classes: two prices, and so many reports.
+const planClasses = 2 * plannerReports
+
+func planClassAt(i int) planClass {
+	if i < plannerReports {
+		return planClass{priceOfMiss, i + 1}
+	}
+	return planClass{priceOfDelay, i - plannerReports + 1}
+}
+
+// classOf finds the class: a receiver in a hurry reports a gap twice, another one goes on reporting, every feedbackInterval.
+func classOf(b *Plan) int {
+	reports := 2 + int(b.Slack/feedbackInterval)
+	if b.Rounds >= tightRounds {
+		reports++
+	}
+	class := min(reports, plannerReports) - 1
+	if b.Later {
+		class += plannerReports
+	}
+	return class
+}
+
+// planTable holds the decisions for one channel, by class.
+type planTable struct {
+	channel *channel
+	known   [planClasses][plannerRounds + 1]int // how many missing symbols each row is solved up to
+	value   [planClasses][plannerRounds + 1][plannerExact + 1]float64
+	choice  [planClasses][plannerRounds + 1][plannerExact + 1]uint8
+}
+
+func (p *planner) table(loss, run float64) *planTable {
+	l, r := channelIndex(loss*lossSafety, run)
+	t := p.tables[l][r]
+	if t == nil {
+		t = &planTable{channel: newChannel(l, r)}
+		p.tables[l][r] = t
+	}
+	return t
 }
 
 // symbols is how many to send now for missing ones.
 func (p *planner) symbols(missing int, b *Plan) int {
-	i := min(int(math.Ceil(b.Loss*lossSafety/plannerStep)), plannerLosses-1)
 	if missing <= 0 || b.Loss < lossFloor || b.Queued {
 		return missing
 	}
 	if missing > plannerExact {
 		return (p.symbols(plannerExact, b)*missing + plannerExact - 1) / plannerExact
 	}
-	class, price := 0, priceOfMiss
-	if b.Later {
-		class, price = 1, priceOfDelay
-	}
-	t := p.tables[class][i]
-	if t == nil {
-		t = &lossTable{loss: float64(i) * plannerStep, price: price}
-		p.tables[class][i] = t
-	}
+	class := classOf(b)
+	t := p.table(b.Loss, b.Burst)
 	rounds := min(max(b.Rounds, 0), plannerRounds)
-	t.solve(missing, rounds)
-	return int(t.choice[rounds][missing])
+	t.solve(class, missing, rounds)
+	return int(t.choice[class][rounds][missing])
 }
 
 // solve fills a row up to missing.
-func (t *lossTable) solve(missing, rounds int) {
-	if t.known[rounds] >= missing {
+func (t *planTable) solve(class, missing, rounds int) {
+	known := &t.known[class][rounds]
+	if *known >= missing {
 		return
 	}
 	if rounds > 0 {
-		t.solve(missing, rounds-1)
+		t.solve(class, missing, rounds-1) // and that the one before it
 	}
-	for m := t.known[rounds] + 1; m <= missing; m++ {
+	for m := *known + 1; m <= missing; m++ {
 		best, choice := math.Inf(1), m
-		for s := m; s <= 3*m+12; s++ { // to send less than what lacks would waste the round
-			if v := float64(s) + t.after(m, s, rounds); v < best {
-				best, choice = v, s
+		for s := m; s <= min(4*m+16, plannerMost); s++ { // to send less than what lacks would waste the round
+			v := t.after(class, m, s, rounds)
+			if v+float64(s) < best {
+				best, choice = v+float64(s), s
+			}
+			if v < 1 {
+				break // more can't save what it costs
 			}
 		}
-		t.value[rounds][m], t.choice[rounds][m] = best, uint8(choice)
+		t.value[class][rounds][m], t.choice[class][rounds][m] = best, uint8(choice)
 	}
-	t.known[rounds] = missing
+	*known = missing
 }
 
-// after is the expected cost of what follows when s symbols are sent for m missing ones: the sum over i, the number that arrives.
-func (t *lossTable) after(m, s, rounds int) float64 {
-	p := math.Pow(t.loss, float64(s)) // that i = 0 arrive
-	cost := 0.0
-	for i := range m {
-		v := t.price
-		if rounds > 0 {
-			v = t.value[rounds-1][m-i]
+// after is the expected cost of what follows when s symbols are sent for m missing ones.
+func (t *planTable) after(class, m, s, rounds int) float64 {
+	c := planClassAt(class)
+	unheard := math.Pow(t.channel.bad, float64(c.reports))
+	value := func(m, rounds int) float64 {
+		if rounds < 0 {
+			return c.price
 		}
-		cost += p * v
-		p *= float64(s-i) / float64(i+1) * (1 - t.loss) / t.loss
+		return t.value[class][rounds][m]
+	}
+	cost := 0.0
+	for i, p := range t.channel.row(s)[:m] {
+		if rounds == 0 {
+			cost += p * c.price
+		} else {
+			cost += p * ((1-unheard)*value(m-i, rounds-1) + unheard*value(m-i, rounds-2))
+		}
 	}
 	return cost
 }

@@ -15,6 +15,7 @@ type Plan struct {
 	RTT    time.Duration // smoothed
 	Left   time.Duration // until nobody wants the block any more
 	Rounds int           // how many more times a loss can be reported and answered in that time
+	Slack  time.Duration // that is left after those rounds
 	Later  bool          // Left ends where the next hop needs the block: what comes after is late, not lost
 	Queued bool          // a queue stands on the path: what is sent now makes it longer
 }
@@ -30,7 +31,7 @@ type Policy interface {
 
 // Margins of a report round: what a receiver takes to see a gap and report it, and a sender to answer.
 const (
-	roundMargin   = 10 * time.Millisecond
+	roundMargin   = 7 * time.Millisecond
 	arrivalMargin = 8 * time.Millisecond
 	// RepairMargin is what one more report and its answer take on a hop beyond the round trip and a half of travel.
 	RepairMargin = roundMargin + arrivalMargin
@@ -47,12 +48,19 @@ func (c *Conn) plan(now time.Time, b *block) Plan {
 	}
 	if c.send.arrival > 0 && c.send.arrival < c.send.budget {
 		p.Left -= c.send.budget - c.send.arrival
-		p.Later = true
+		p.Later = !c.send.final
 	}
-	if spare := p.Left - p.RTT/2 - arrivalMargin; spare > 0 {
-		p.Rounds = int(spare / (p.RTT + roundMargin))
-	}
+	p.Rounds, p.Slack = roundsIn(p.Left, p.RTT)
 	return p
+}
+
+// roundsIn is how many times a loss can be reported and answered in the time that is left, and what then remains.
+func roundsIn(left, rtt time.Duration) (rounds int, slack time.Duration) {
+	spare := left - rtt/2 - arrivalMargin
+	if spare <= 0 {
+		return 0, 0
+	}
+	return int(spare / (rtt + roundMargin)), spare % (rtt + roundMargin)
 }
 
 // Adaptive is a simple rule, kept to compare with: per-block Reed-Solomon as a last resort. Where two or more report rounds fit before the deadline,
@@ -65,7 +73,7 @@ const (
 	missNoRound  = 1e-3
 	missOneRound = 0.1
 	missLastWord = 1e-3
-	lossSafety   = 1.15 // an estimate is late and noisy
+	lossSafety   = 1.05 // an estimate is late and noisy
 	lossFloor    = 1e-3 // below this nothing is spent in advance
 )
 

@@ -123,6 +123,10 @@ func (s *receiveSide) block(kind rtmpchunk.Kind, base uint16, k int, run uint32)
 			r.finish(b)
 			*b = receiveBlock{base: base, run: run, k: k, parity: b.parity}
 			return b
+		case b.k != k && run != 0 && b.run == 0: // parity of an older run
+			r.finish(b)
+			*b = receiveBlock{base: base, run: run, k: k, parity: b.parity}
+			return b
 		case b.k != k:
 			return nil
 		case b.run == 0:

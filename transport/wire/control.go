@@ -39,6 +39,7 @@ type Control struct {
 	Code      uint16    // STATUS
 	Clock     [2]uint64 // CLOCK: stream time and relay's clock, µs
 	Arrival   uint32    // ARRIVAL: ms after capture
+	Final     bool      // ARRIVAL: what comes later is of no use
 	Data      []byte    // RECORD body, STATUS text; a view
 }
 
@@ -76,6 +77,7 @@ func AppendControlMessage(b []byte, c *Control) ([]byte, error) {
 		b = appendReason(b, c.Data)
 	case ControlArrival:
 		b = binary.BigEndian.AppendUint32(b, c.Arrival)
+		b = append(b, flag(c.Final))
 	case ControlEnd:
 		b = binary.BigEndian.AppendUint64(b, c.Order)
 	case ControlClock:
@@ -90,6 +92,13 @@ func AppendControlMessage(b []byte, c *Control) ([]byte, error) {
 	}
 	b[head+1], b[head+2], b[head+3] = byte(n>>16), byte(n>>8), byte(n)
 	return b, nil
+}
+
+func flag(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
 }
 
 // NextControl parses the control message at the front of b. It returns n = 0 while the message is not whole yet, and
@@ -130,6 +139,8 @@ func NextControl(b []byte, c *Control) (n int, err error) {
 		c.Data = r.bytes(int(r.u8()))
 	case ControlArrival:
 		c.Arrival = r.u32()
+		v := r.u8()
+		c.Final, r.bad = v == 1, r.bad || v > 1
 	case ControlEnd:
 		c.Order = r.u64()
 	case ControlClock:

@@ -129,7 +129,7 @@ func describeControl(m *Control) string {
 	case ControlEnd:
 		return fmt.Sprintf("END order=%d", m.Order)
 	case ControlArrival:
-		return fmt.Sprintf("ARRIVAL ms=%d", m.Arrival)
+		return fmt.Sprintf("ARRIVAL ms=%d final=%t", m.Arrival, m.Final)
 	case ControlClock:
 		return fmt.Sprintf("CLOCK stream=%d relay=%d", m.Clock[0], m.Clock[1])
 	default:
