@@ -10,6 +10,8 @@ import (
 const (
 	CodePushConnected    = 1001 // the relay has let the pusher in, or is heard again after 1102
 	CodePushBegins       = 1002 // the stream is the pusher's: media may flow
+	CodeSizeAdapted      = 1005 // pictures of another size go out: another rendition
+	CodeBitrateAdapted   = 1006 // the encoder is asked for another bitrate, or another rendition goes out
 	CodeUplinkTooSmall   = 1101 // media has been backing up for half a second
 	CodePushReconnecting = 1102
 	CodePushGaveUp       = -1307
@@ -35,6 +37,8 @@ const (
 var codeTexts = map[int]string{
 	CodePushConnected:    "connected",
 	CodePushBegins:       "push begins",
+	CodeSizeAdapted:      "resolution adapted",
+	CodeBitrateAdapted:   "bitrate adapted",
 	CodeUplinkTooSmall:   "uplink too small",
 	CodePushReconnecting: "network lost, reconnecting",
 	CodePushGaveUp:       "network lost, all reconnects failed",

@@ -32,6 +32,7 @@ type linkUser interface {
 	lost(now time.Time)                                            // the relay is not heard; the session, if there is one, stays usable
 	packet(now time.Time, p *transport.Packet)                     // takes the reference
 	control(now time.Time, m *wire.Control)                        //
+	bitrate(now time.Time, bps int64)                              // a pusher's target has moved
 	step(now time.Time)                                            // before datagrams are sent
 	settle(now time.Time) time.Time                                // after that; when to be called again at the latest, zero: no need
 	status(now time.Time, info *NetStatus, growth transport.Stats) // completes a netstatus; growth is of all sessions' counters since the last
@@ -45,6 +46,7 @@ type linkConfig struct {
 	suite     crypto.Suite
 	budget    time.Duration
 	reconnect time.Duration
+	bitrate   transport.BitrateLimits // of the next session
 	onEvent   func(Event)
 
 	connected, reconnecting, gaveUp int // codes

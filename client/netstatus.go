@@ -25,6 +25,9 @@ type NetStatus struct {
 	AudioCache   int     `json:"audioCache"`
 	RTT          float64 `json:"rtt"`  // ms, to the relay
 	Loss         float64 `json:"loss"` // percent of packets lost on the way, before repair
+
+	TargetBitrate int `json:"targetBitrate,omitempty"` // pusher: kbit/s of audio and video that should be made, 0 unknown
+	PushBitrate   int `json:"pushBitrate,omitempty"`   // pusher: kbit/s of audio and video that really left
 }
 
 // meter measures the media of a stream.

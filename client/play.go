@@ -39,6 +39,8 @@ func (p *Player) packet(now time.Time, k *transport.Packet) {
 	p.playout.Packet(now, k)
 }
 
+func (p *Player) bitrate(time.Time, int64) {} // of no meaning to a player
+
 func (p *Player) control(now time.Time, m *wire.Control) {
 	switch m.Type {
 	case wire.ControlStart:

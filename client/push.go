@@ -1,7 +1,6 @@
 package client
 
 import (
-	"fmt"
 	"time"
 
 	"duet/rtmpchunk"
@@ -13,7 +12,7 @@ import (
 
 func (p *Pusher) opened(now time.Time, c *transport.Conn) {
 	c.SetStreamClock(0) // captures are on the session clock
-	p.conn, p.started, p.ended, p.openedAt, p.drained = c, false, false, now, now
+	p.conn, p.started, p.ended, p.openedAt = c, false, false, now
 }
 
 // lost does not end the session, which stays usable; but nothing more is handed to it, for a new one could not get it any more.
@@ -151,28 +150,24 @@ func (p *Pusher) backlog() int {
 	return n
 }
 
-// settle lets writers go on, and tells when the uplink is too small.
+// settle lets writers go on, and tells how the network does.
 func (p *Pusher) settle(now time.Time) time.Time {
 	n, limit := p.backlog(), maxBacklog
 	if !p.flowing() || !p.link.lostAt.IsZero() {
 		limit = maxOfflineBacklog
 	}
 	p.in.set(n, limit)
-	if n == 0 || !p.flowing() || !p.link.lostAt.IsZero() || now.Sub(p.openedAt) < resumeGrace {
-		p.drained = now
-		return time.Time{}
-	}
-	if wait := now.Sub(p.drained); wait >= backlogAge && (p.toldAt.IsZero() || now.Sub(p.toldAt) >= backlogEvery) {
-		p.toldAt = now
-		p.link.emit(now, CodeUplinkTooSmall, fmt.Sprintf("media has been backing up for %d ms: %d KB wait", wait.Milliseconds(), n/1000))
-	}
-	return time.Time{}
+	p.measure(now, n)
+	return p.tellBitrate(now)
 }
 
 func (p *Pusher) status(now time.Time, info *NetStatus, growth transport.Stats) {
 	video := max(p.meter.bytes[rtmpchunk.Video], 1)
 	frames := p.meter.frames[rtmpchunk.Video]
 	p.meter.read(now, info)
+	p.adapt.pushed = int64(growth.MessageBytesSent) * bitsPerByte
+	info.PushBitrate = int(p.adapt.pushed / bitsPerKbit)
+	info.TargetBitrate = int(p.adapt.target.value / bitsPerKbit)
 	for order := max(p.history.sent, p.history.base); order < p.history.next(); order++ {
 		switch m := p.history.get(order); {
 		case m.record != nil:

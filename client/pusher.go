@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"duet/crypto"
@@ -18,13 +19,8 @@ import (
 // DefaultReconnect is how long a client tries to reach its relay again.
 const DefaultReconnect = 60 * time.Second
 
-const (
-	backlogAge   = 500 * time.Millisecond // media that waits so long is backing up
-	backlogEvery = 5 * time.Second        // between two tellings of it
-	resumeGrace  = 2 * time.Second        // a new session begins with what was missed: that is no backing up
-	// closePatience is how long Close tries to reach a relay that was lost before: the end is worth telling, not worth a minute.
-	closePatience = 5 * time.Second
-)
+// closePatience is how long Close tries to reach a relay that was lost before: the end is worth telling, not worth a minute.
+const closePatience = 5 * time.Second
 
 // PusherConfig says what a Pusher sends where. Only URL is required.
 type PusherConfig struct {
@@ -33,10 +29,15 @@ type PusherConfig struct {
 	Budget    time.Duration // how long after its capture a frame is still sent; default transport.DefaultBudget, at most a minute
 	Suite     crypto.Suite  // default crypto.SuiteAESGCM
 
-	// The callbacks run in the pusher's goroutine: they must not block, and must not call the Pusher's methods but Done and Err.
+	// Bounds of the bitrate that an encoder is asked for, in bit/s of messages, audio and video together: at least, before the network
+	// has shown what it carries, and at most. Defaults: transport.DefaultMinBitrate, DefaultStartBitrate and DefaultMaxBitrate.
+	// After a loss of the network it begins with what was asked for before.
+	MinBitrate, StartBitrate, MaxBitrate int64
+
+	// The callbacks run in the pusher's goroutine: they must not block, and must not call the Pusher's methods but Done, Err and Uplink.
 	OnEvent    func(Event)
-	OnKeyFrame func()        // a player needs a key frame
-	OnBitrate  func(bps int) // the relay asks for this bitrate of the whole stream
+	OnKeyFrame func()          // a player needs a key frame
+	OnBitrate  func(bps int64) // the encoder should make this from now on, in bit/s of messages, audio and video together
 }
 
 // Pusher sends one stream. Its methods may be called from any goroutine.
@@ -49,14 +50,18 @@ type Pusher struct {
 	packetizer *rtmpchunk.Packetizer
 	cut        []*transport.Packet // of the message being cut
 
+	upMu sync.Mutex // guards up
+	up   Uplink
+
+	leftOut atomic.Uint64 // frames that Renditions did not write, for want of room
+
 	// The rest is the link's goroutine's.
 
 	history  history
 	conn     *transport.Conn // the present session's, nil while there is none
 	started  bool            // START was sent on it
 	openedAt time.Time
-	drained  time.Time // when nothing waited last
-	toldAt   time.Time // of 1101
+	adapt    adaptation
 	closing  bool
 	ended    bool // END was sent on the present session
 	taken    []message
@@ -76,10 +81,13 @@ func DialPusher(ctx context.Context, cfg PusherConfig) (*Pusher, error) {
 	}
 	now := time.Now()
 	p := &Pusher{cfg: cfg, in: newInbox(), packetizer: rtmpchunk.NewPacketizer(binary.BigEndian.Uint32(instance[:])), meter: meter{at: now}}
+	p.up.Bitrate = startBitrate(&cfg)
+	p.adapt.target.value, p.adapt.told = p.up.Bitrate, p.up.Bitrate
 	p.link.origin = now
 	p.link.user = p
 	p.link.cfg = linkConfig{
 		role: wire.RolePush, url: cfg.URL, suite: cfg.Suite, budget: cfg.Budget, reconnect: cfg.Reconnect, onEvent: cfg.OnEvent,
+		bitrate:   transport.BitrateLimits{Min: cfg.MinBitrate, Start: cfg.StartBitrate, Max: cfg.MaxBitrate},
 		connected: CodePushConnected, reconnecting: CodePushReconnecting, gaveUp: CodePushGaveUp,
 	}
 	if err := p.link.start(ctx); err != nil {
@@ -179,7 +187,8 @@ func (p *Pusher) Stats() Stats {
 		s = p.link.stats()
 		s.AudioFrames, s.VideoFrames, s.Records = p.counts.AudioFrames, p.counts.VideoFrames, p.counts.Records
 		s.MediaBytes = p.counts.MediaBytes
-		s.Skipped = p.counts.Skipped + p.link.totals().MessagesSkipped
+		s.Switches = p.counts.Switches
+		s.Skipped = p.counts.Skipped + p.link.totals().MessagesSkipped + p.leftOut.Load()
 		if s.DatagramsSent > 0 {
 			s.Loss = 100 * float64(s.PacketsLost) / float64(s.DatagramsSent)
 		}

@@ -86,6 +86,10 @@ func (l *link) drain(now time.Time, s *session) {
 			if present {
 				l.user.control(now, &e.Control)
 			}
+		case transport.EventBitrate:
+			if present {
+				l.user.bitrate(now, e.Bitrate)
+			}
 		case transport.EventClosed:
 			l.closed(now, s, &e)
 		default: // the rest is the relay's
@@ -98,6 +102,7 @@ func (l *link) begin(now time.Time, to netip.AddrPort) {
 	conn, err := transport.New(now, transport.Config{
 		Role: l.cfg.role, Stream: l.cfg.url.Stream, Token: l.cfg.url.Token, Server: l.cfg.url.Key, Suite: l.cfg.suite,
 		Path: transport.Path{Addr: to}, Rand: rand.Reader, Budget: l.cfg.budget, ClockOrigin: l.origin, Alloc: l.pool.get,
+		Bitrate: l.cfg.bitrate,
 	})
 	if err != nil {
 		l.finish(now, &CodeError{Code: CodeHandshake, Text: err.Error(), Err: err})

@@ -12,6 +12,7 @@ type Stats struct {
 	Records                  uint64 // configurations, metadata and data messages, likewise
 	Skipped                  uint64 // frames given up: pusher: never or not wholly sent; player: not whole in time
 	MediaBytes               uint64 // bytes of those messages' payloads
+	Switches                 uint64 // pusher of Renditions: how often another one went out from then on
 
 	DatagramsSent, DatagramsReceived uint64
 	BytesSent, BytesReceived         uint64
@@ -71,7 +72,8 @@ func combine(a, b transport.Stats, f func(x, y uint64) uint64) transport.Stats {
 		BytesSent: f(a.BytesSent, b.BytesSent), BytesReceived: f(a.BytesReceived, b.BytesReceived),
 		PacketsSent: f(a.PacketsSent, b.PacketsSent), PacketsReceived: f(a.PacketsReceived, b.PacketsReceived),
 		MediaBytesSent: f(a.MediaBytesSent, b.MediaBytesSent), MediaBytesReceived: f(a.MediaBytesReceived, b.MediaBytesReceived),
-		Retransmits: f(a.Retransmits, b.Retransmits), RepairsSent: f(a.RepairsSent, b.RepairsSent),
+		MessageBytesSent: f(a.MessageBytesSent, b.MessageBytesSent),
+		Retransmits:      f(a.Retransmits, b.Retransmits), RepairsSent: f(a.RepairsSent, b.RepairsSent),
 		RepairsReceived: f(a.RepairsReceived, b.RepairsReceived), PacketsRepaired: f(a.PacketsRepaired, b.PacketsRepaired),
 		PacketsLost: f(a.PacketsLost, b.PacketsLost), MessagesSkipped: f(a.MessagesSkipped, b.MessagesSkipped),
 	}

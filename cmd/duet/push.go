@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,7 +14,7 @@ import (
 )
 
 type pushOptions struct {
-	input     string
+	inputs    []string
 	urlFile   string
 	loop      bool
 	json      bool
@@ -26,12 +28,21 @@ func newPush(s streams) *cobra.Command {
 		Short: "Send an FLV file or pipe as a stream",
 		Long: `Send an FLV as a stream. A file is paced by its timestamps; a pipe is sent as it is read:
 
-  ffmpeg -re -i talk.mp4 -c copy -f flv - | duet push --input - --url-file push.url`,
+  ffmpeg -re -i talk.mp4 -c copy -f flv - | duet push --input - --url-file push.url
+
+With several files, the same source at different bitrates, the stream changes between them as the network allows, at key frames, and
+1006 says so. The files need one codec and key frames at the same times:
+
+  for b in 300 800 2000; do
+    ffmpeg -i talk.mp4 -c:v libx264 -b:v ${b}k -maxrate ${b}k -bufsize ${b}k -force_key_frames "expr:gte(t,n_forced*2)" -sc_threshold 0 \
+      -c:a aac -f flv talk-$b.flv
+  done
+  duet push --input talk-300.flv --input talk-800.flv --input talk-2000.flv --url-file push.url`,
 		Args: urlArg,
 		RunE: func(cmd *cobra.Command, args []string) error { return push(cmd.Context(), s, args, &o) },
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.input, "input", "", "FLV file to send, or - for standard input")
+	f.StringArrayVar(&o.inputs, "input", nil, "FLV file to send, or - for standard input; again for further renditions of the same source")
 	f.BoolVar(&o.loop, "loop", false, "send the file again and again")
 	f.DurationVar(&o.reconnect, "reconnect", client.DefaultReconnect, "how long to try after the network was lost")
 	addClientFlags(cmd, &o.urlFile, &o.json)
@@ -48,8 +59,11 @@ func addClientFlags(cmd *cobra.Command, urlFile *string, asJSON *bool) {
 const closePatience = 3 * time.Second
 
 func push(ctx context.Context, s streams, args []string, o *pushOptions) error {
-	if o.input == "" {
+	switch {
+	case len(o.inputs) == 0 || slices.Contains(o.inputs, ""):
 		return withHint(misusef("nothing to send: --input is missing"), "--input FILE, or --input - for standard input")
+	case len(o.inputs) > maxInputs:
+		return misusef("--input is given %d times, %d renditions at most", len(o.inputs), maxInputs)
 	}
 	u, err := targetURL(args, o.urlFile)
 	if err != nil {
@@ -57,18 +71,21 @@ func push(ctx context.Context, s streams, args []string, o *pushOptions) error {
 	}
 	rep := newReporter(s, o.json, false)
 	began := time.Now()
-	src, err := openSource(o.input, s.in, o.loop)
+	in, err := openInput(ctx, s, o)
 	if err != nil {
 		rep.finish(makeReport("push", time.Since(began), client.Stats{}, err))
 		return err
 	}
-	defer src.close()
+	defer in.close()
 	p, err := client.DialPusher(ctx, client.PusherConfig{URL: u, Reconnect: o.reconnect, OnEvent: rep.as("")})
 	if err != nil {
 		rep.finish(makeReport("push", time.Since(began), client.Stats{}, err))
 		return refusalHint(err, "push")
 	}
-	err = pump(ctx, src, p)
+	send, err := in.to(p)
+	if err == nil {
+		err = pump(ctx, send, p)
+	}
 	patience, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	if ctx.Err() != nil {
@@ -81,18 +98,61 @@ func push(ctx context.Context, s streams, args []string, o *pushOptions) error {
 	return err
 }
 
-// pump sends everything that the source has. An interruption is not an error.
-func pump(ctx context.Context, src *source, p *client.Pusher) error {
+// input is what push sends: one source, or several renditions of one.
+type input interface {
+	close()
+	to(p *client.Pusher) (send func(context.Context) error, err error) // send sends one message when its time has come; io.EOF at the end
+}
+
+func openInput(ctx context.Context, s streams, o *pushOptions) (input, error) {
+	if len(o.inputs) == 1 {
+		return openSource(o.inputs[0], s.in, o.loop)
+	}
+	l, err := openLadder(ctx, o.inputs, o.loop)
+	if err != nil {
+		return nil, err
+	}
+	for i, r := range l.rungs {
+		fmt.Fprintf(s.err, "rendition %d of %d: %s, video of %d kbit/s\n", i+1, len(l.rungs), r.path, r.info.bitrate/1000)
+	}
+	return l, nil
+}
+
+func (s *source) to(p *client.Pusher) (func(context.Context) error, error) {
+	return func(ctx context.Context) error {
+		m, err := s.next(ctx)
+		if err != nil {
+			return err
+		}
+		return p.Write(m)
+	}, nil
+}
+
+func (l *ladderSource) to(p *client.Pusher) (func(context.Context) error, error) {
+	r, err := client.NewRenditions(p, l.bitrates())
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		i, m, err := l.next(ctx)
+		switch {
+		case errors.Is(err, io.EOF) && i >= 0:
+			return r.End(i)
+		case err != nil:
+			return err
+		}
+		return r.Write(i, m)
+	}, nil
+}
+
+// pump sends everything that there is. An interruption is not an error.
+func pump(ctx context.Context, send func(context.Context) error, p *client.Pusher) error {
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	go func() { // a pipe's Read can't be interrupted
 		for {
-			m, err := src.next(ctx)
-			if err == nil {
-				err = p.Write(m)
-			}
-			if err != nil {
+			if err := send(ctx); err != nil {
 				done <- err
 				return
 			}

@@ -79,8 +79,12 @@ func (r *reporter) clear() {
 }
 
 func statusLine(i *client.NetStatus) string {
-	return fmt.Sprintf("video %d kbit/s %.0f fps  audio %d kbit/s  net %d kbit/s  rtt %.0f ms  loss %.1f %%  quality %d",
+	line := fmt.Sprintf("video %d kbit/s %.0f fps  audio %d kbit/s  net %d kbit/s  rtt %.0f ms  loss %.1f %%  quality %d",
 		i.VideoBitrate, i.VideoFPS, i.AudioBitrate, i.NetSpeed, i.RTT, i.Loss, i.Quality)
+	if i.TargetBitrate > 0 {
+		line += fmt.Sprintf("  room for %d kbit/s", i.TargetBitrate)
+	}
+	return line
 }
 
 func (r *reporter) jsonEvent(role string, e client.Event) {
@@ -124,10 +128,11 @@ type report struct {
 	MediaBytes uint64  `json:"mediaBytes"`
 	BytesOut   uint64  `json:"bytesSent"`
 	BytesIn    uint64  `json:"bytesReceived"`
-	Loss       float64 `json:"loss"`        // percent
-	Resent     uint64  `json:"retransmits"` // pusher
-	Repairs    uint64  `json:"repairs"`     // parity: pusher sent, player received
-	Repaired   uint64  `json:"repaired"`    // player: packets rebuilt from parity
+	Loss       float64 `json:"loss"`               // percent
+	Resent     uint64  `json:"retransmits"`        // pusher
+	Repairs    uint64  `json:"repairs"`            // parity: pusher sent, player received
+	Repaired   uint64  `json:"repaired"`           // player: packets rebuilt from parity
+	Switches   uint64  `json:"switches,omitempty"` // pusher of several renditions
 	Reconnects uint64  `json:"reconnects"`
 	RTT        float64 `json:"rtt"` // ms
 	FirstFrame float64 `json:"firstFrame,omitempty"`
@@ -147,7 +152,7 @@ func makeReport(role string, took time.Duration, s client.Stats, err error) repo
 		Event: "report", Role: role, OK: err == nil, Code: codeOf(err), Seconds: took.Seconds(),
 		Video: s.VideoFrames, Audio: s.AudioFrames, Records: s.Records, Skipped: s.Skipped, MediaBytes: s.MediaBytes,
 		BytesOut: s.BytesSent, BytesIn: s.BytesReceived, Loss: s.Loss, Resent: s.Retransmits, Repairs: s.RepairsSent + s.RepairsReceived,
-		Repaired: s.PacketsRepaired, Reconnects: s.Reconnects, RTT: ms(s.RTT), FirstFrame: ms(s.FirstFrame),
+		Repaired: s.PacketsRepaired, Switches: s.Switches, Reconnects: s.Reconnects, RTT: ms(s.RTT), FirstFrame: ms(s.FirstFrame),
 	}
 	if err != nil {
 		r.Error = oneLine(err.Error())

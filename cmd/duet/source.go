@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
 	"duet/client"
 	"duet/rtmpchunk"
@@ -21,14 +20,13 @@ type source struct {
 	paced  bool // a file is paced by its timestamps, a pipe is read as it comes
 	loop   bool
 
-	first   *rtmpchunk.Message // read already, to see that it is FLV
-	shift   uint32             // of timestamps, in later rounds
-	begin   uint32             // timestamp of this round's first message
-	latest  uint32             // highest timestamp so far, shifted
-	step    uint32             // distance between the latest two different timestamps
-	started time.Time
-	zero    uint32 // timestamp at started
-	any     bool
+	first  *rtmpchunk.Message // read already, to see that it is FLV
+	shift  uint32             // of timestamps, in later rounds
+	begin  uint32             // timestamp of this round's first message
+	latest uint32             // highest timestamp so far, shifted
+	step   uint32             // distance between the latest two different timestamps
+	any    bool
+	pace   pace
 }
 
 // openSource opens path, or in for "-", and reads the first message, so that what is no FLV is found before anything is sent.
@@ -118,26 +116,11 @@ func (s *source) next(ctx context.Context) (rtmpchunk.Message, error) {
 		}
 		s.latest = m.Timestamp
 	}
-	if !s.any {
-		s.any, s.started, s.zero = true, time.Now(), m.Timestamp
-	}
+	s.any = true
 	if !s.paced {
 		return m, ctx.Err()
 	}
-	// Timestamps wrap after 49 days; signed differences from a moving zero do not.
-	ahead := time.Duration(int32(m.Timestamp-s.zero)) * time.Millisecond
-	if ahead > time.Hour {
-		s.started, s.zero = s.started.Add(ahead), m.Timestamp
-		ahead = 0
-	}
-	wait := time.NewTimer(time.Until(s.started.Add(ahead)))
-	defer wait.Stop()
-	select {
-	case <-wait.C:
-		return m, nil
-	case <-ctx.Done():
-		return m, ctx.Err()
-	}
+	return m, s.pace.wait(ctx, m.Timestamp)
 }
 
 // read takes the next message, from the beginning again where the file is looped.
