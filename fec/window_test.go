@@ -64,6 +64,32 @@ func TestSolverRebuilds(t *testing.T) {
 	}
 }
 
+// A window is a block whose packets stand where their sequence numbers say.
+func TestWindowIsABlock(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	for _, first := range []uint16{0, 256, 100, 65500} {
+		m := streamOf(r, first, 40)
+		places := make([][]byte, MaxBlock)
+		longest := 0
+		for seq, p := range m {
+			places[seq%MaxBlock] = p
+			longest = max(longest, len(p))
+		}
+		for _, index := range []int{0, 5, 127} {
+			want := make([]byte, lengthPrefix+longest)
+			var e Encoder
+			for j, p := range places {
+				if p != nil {
+					want = e.Add(want, j, p, index)
+				}
+			}
+			if got := equation(m, first, 40, index).Data; !bytes.Equal(got, want) {
+				t.Errorf("window from %d, parity %d: %x, want %x", first, index, got[:8], want[:8])
+			}
+		}
+	}
+}
+
 // Equations that are too few for all may still be enough for some.
 func TestSolverRebuildsWhatItCan(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 1))

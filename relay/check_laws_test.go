@@ -149,10 +149,10 @@ func (w *world) judgeMemory() {
 	cached, bytes := w.relay.cached()
 	w.cacheMost = max(w.cacheMost, bytes)
 	// What the relay holds and does not cache is wanted by a player, for its delay, or stands in a block that was never made whole: half as
-	// much again, and they give way to newer ones.
+	// much again, and they give way to newer ones; or parity over a window may still speak of it (256 packets of a kind).
 	if w.healedFor() > settleTime+w.gop {
 		most := w.packetsSince(w.lastPush().Add(-w.longestDelay * 3 / 2))
-		if live := int(w.relay.loop.Snapshot().PacketsLive) - cached; live > most+most/2+64 {
+		if live := int(w.relay.loop.Snapshot().PacketsLive) - cached; live > most+most/2+2*256+64 {
 			w.fail("the relay holds %d packets beside its cache, %d were sent of late", live, most)
 		}
 		// Key frames come through now, and each begins the cache anew.

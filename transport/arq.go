@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"duet/fec"
+	"duet/rtmpchunk"
 	"duet/transport/wire"
 )
 
@@ -23,6 +24,7 @@ type sendSide struct {
 	budget  time.Duration
 	arrival time.Duration // how long after capture a frame should be at the peer, for planning; 0: the budget
 	final   bool          // later is of no use
+	hurried bool          // nothing can be reported and answered in time: parity goes over windows
 	start   time.Time     // when the session began: older frames count from here
 
 	blocks map[blockKey]*block
@@ -30,6 +32,10 @@ type sendSide struct {
 	free   []*block   // out of service, at most maxFreeBlocks
 
 	again, repair, audio, video queue
+	windows                     [2]sendWindow // by kind
+	logs                        [2]windowLog  // likewise
+	doubtful                    []*block      // given up, but perhaps rebuilt
+	windowItem                  item          // scratch
 	queuedBytes                 int
 
 	streamKnown bool
@@ -128,7 +134,12 @@ func (s *sendSide) expiry(b *block) time.Time { return b.deadline.Add(expirySlac
 
 // peek returns the next media item: answers to losses, then parity of what has been sent, then new audio, then new video.
 func (s *sendSide) peek(now time.Time, c *Conn) (*item, bool) {
-	for _, q := range [...]*queue{&s.again, &s.repair, &s.audio, &s.video} {
+	for i, q := range [...]*queue{&s.again, &s.repair, &s.audio, &s.video} {
+		if i == 2 {
+			if it, ok := s.peekWindow(now); ok {
+				return it, true
+			}
+		}
 		for {
 			it, ok := q.peek()
 			if !ok {
@@ -139,6 +150,23 @@ func (s *sendSide) peek(now time.Time, c *Conn) (*item, bool) {
 			}
 			s.abandon(it.blk, c)
 		}
+	}
+	return nil, false
+}
+
+// peekWindow returns parity over a window that is owed.
+func (s *sendSide) peekWindow(now time.Time) (*item, bool) {
+	for kind := range s.windows {
+		w := &s.windows[kind]
+		if w.owed == 0 {
+			continue
+		}
+		if w.slide(now) == 0 { // all of it has arrived, or nothing can be helped
+			w.owed = 0
+			continue
+		}
+		s.windowItem = item{parity: true, window: w, kind: rtmpchunk.Kind(kind)}
+		return &s.windowItem, true
 	}
 	return nil, false
 }
@@ -159,6 +187,9 @@ func (s *sendSide) queueOf(it *item) *queue {
 
 // write appends the frame.
 func (s *sendSide) write(it *item, b []byte) []byte {
+	if it.window != nil {
+		return it.window.write(b, it.kind == rtmpchunk.Video, &s.encoder)
+	}
 	if !it.parity {
 		return wire.AppendMedia(b, it.blk.packets[it.index].Data)
 	}
@@ -177,6 +208,11 @@ func (s *sendSide) packets(b *block) [][]byte {
 
 // record is what the sent log keeps of an item.
 func (s *sendSide) record(it *item) sentPacket {
+	if w := it.window; w != nil {
+		r := sentPacket{kind: sentWindow, eliciting: true, index: s.logs[it.kind].sent(w.run, w.from, int(w.end-w.from))}
+		r.length = uint16(it.kind)
+		return r
+	}
 	r := sentPacket{kind: sentSource, eliciting: true, index: it.index, blk: it.blk, gen: it.gen}
 	if it.parity {
 		r.kind = sentParity
@@ -187,6 +223,11 @@ func (s *sendSide) record(it *item) sentPacket {
 // pop takes the item that was just sent off its queue; when it was the block's last packet, the policy says how much parity
 // follows at once.
 func (s *sendSide) pop(now time.Time, it *item, c *Conn) {
+	if it.window != nil {
+		it.window.owed--
+		c.stats.RepairsSent++
+		return
+	}
 	b := it.blk
 	switch {
 	case it.parity:
@@ -201,14 +242,38 @@ func (s *sendSide) pop(now time.Time, it *item, c *Conn) {
 		s.queuedBytes -= len(b.packets[it.index].Data)
 		b.state[it.index] = symbolInFlight
 		b.sent++
+		if w := &s.windows[b.kind()]; s.hurried {
+			w.add(b.packets[it.index], c.uselessAfter(b))
+		} else if w.on {
+			w.release()
+		}
 	}
 	b.queued--
 	b.inFlight++
 	s.queueOf(it).drop()
 	if b.sent == b.k && !b.planned {
 		b.planned = true
-		s.addParity(b, s.policy.Parity(c.plan(now, b)))
+		p := c.plan(now, b)
+		s.hurried = p.Rounds == 0 && !p.Later
+		w := &s.windows[b.kind()]
+		if s.hurried && w.on {
+			p.Window = w.slide(now)
+		}
+		if share := s.policy.Window(p); share > 0 {
+			w.owe(b.k, share)
+		} else {
+			s.addParity(b, s.policy.Parity(p))
+		}
 	}
+}
+
+// uselessAfter is when parity for a block would come too late.
+func (c *Conn) uselessAfter(b *block) time.Time {
+	at := b.deadline.Add(-c.rtt.min()/2 - windowMargin)
+	if c.send.final && c.send.arrival > 0 {
+		at = at.Add(c.send.arrival - c.send.budget)
+	}
+	return at
 }
 
 // addParity queues n fresh parity symbols of a complete block.
@@ -239,6 +304,8 @@ func (s *sendSide) delivered(p *sentPacket) {
 			b.delivered--
 		}
 		b.state[p.index] = symbolDelivered
+		s.windows[b.kind()].delivered(b.run, b.baseSeq+p.index)
+		s.logs[b.kind()].packet(b.run, b.baseSeq+p.index)
 	}
 	if b.done() {
 		s.retire(b)
@@ -266,7 +333,7 @@ func (s *sendSide) lost(now time.Time, p *sentPacket, c *Conn) {
 // rounds that remain, fresh parity.
 func (s *sendSide) answer(now time.Time, b *block, c *Conn) {
 	missing := b.missing()
-	if missing <= 0 {
+	if missing <= 0 || !now.Before(c.uselessAfter(b)) {
 		return
 	}
 	extra := 0
@@ -303,10 +370,33 @@ func (s *sendSide) abandon(b *block, c *Conn) {
 
 // tellSkip sends the SKIP of an abandoned block once it is clear that the block will not become whole.
 func (s *sendSide) tellSkip(b *block, c *Conn) {
-	if b.abandoned && b.delivered+b.inFlight < b.k {
-		b.abandoned = false
+	if !b.abandoned || b.delivered+b.inFlight >= b.k {
+		return
+	}
+	whole, open := s.logs[b.kind()].rebuilt(b.run, b.baseSeq, b.k)
+	if open || whole && b.inFlight > 0 {
+		if !b.doubtful {
+			b.doubtful = true
+			s.doubtful = append(s.doubtful, b)
+		}
+		return
+	}
+	b.abandoned = false
+	if !whole {
 		s.skip(b, c)
 	}
+}
+
+// windowFate notes what became of parity over a window, and of the blocks that hung on it.
+func (s *sendSide) windowFate(p *sentPacket, state symbolState, c *Conn) {
+	s.logs[p.length].fate(p.index, state)
+	list := s.doubtful
+	s.doubtful = s.doubtful[:0]
+	for _, b := range list {
+		b.doubtful = false
+		s.tellSkip(b, c)
+	}
+	clear(list[len(s.doubtful):])
 }
 
 // skip tells the peer not to wait for a message.
@@ -359,6 +449,9 @@ func (s *sendSide) releaseAll() {
 		}
 	}
 	clear(s.blocks)
+	for i := range s.windows {
+		s.windows[i].release()
+	}
 	s.fifo = nil
 	s.again, s.repair, s.audio, s.video = queue{}, queue{}, queue{}, queue{}
 	s.queuedBytes = 0

@@ -51,6 +51,7 @@ type block struct {
 	queued    int
 	parity    int  // next unused parity index
 	planned   bool // policy has been asked
+	doubtful  bool // abandoned, but parity over a window may make it whole
 	abandoned bool // its time is over and the receiver has not been told yet
 
 	deadline time.Time // after this nobody wants it; zero while the clocks are not known
@@ -78,6 +79,14 @@ func (b *block) reset(h *rtmpchunk.Header, first, k int, now time.Time) {
 		gen: gen, live: true, video: h.Kind == rtmpchunk.Video, key: h.Key, run: h.Instance, order: h.Order,
 		baseSeq: h.Seq - h.Index + uint16(first), first: first, k: k, capture: h.Capture, added: now,
 	}
+}
+
+// kind is what the block is of.
+func (b *block) kind() rtmpchunk.Kind {
+	if b.video {
+		return rtmpchunk.Video
+	}
+	return rtmpchunk.Audio
 }
 
 // missing is how many symbols must still be sent so that the receiver can complete what we have of the block.

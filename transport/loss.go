@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"math"
 	"time"
 
 	"duet/transport/wire"
@@ -72,8 +73,10 @@ func (r *lossRate) follow(lost bool) {
 	}
 }
 
-// estimate is the share to plan for.
-func (r *lossRate) estimate() float64 { return max(r.fast, r.slow) }
+// estimate is the share to plan for: what the slow average says, or the fast one beyond what is chance in so few packets.
+func (r *lossRate) estimate() float64 {
+	return max(r.slow, r.fast-math.Sqrt(r.fast*(1-r.fast)*lossFast/2))
+}
 
 // receiveFeedback takes the peer's report: what arrived frees the window and completes blocks, what did not is lost or waited for.
 func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
@@ -139,6 +142,8 @@ func (c *Conn) acked(p *sentPacket) int {
 		c.control.acked(p.offset, int(p.length))
 	case sentSource, sentParity:
 		c.send.delivered(p)
+	case sentWindow:
+		c.send.windowFate(p, symbolDelivered, c)
 	case sentOther:
 	}
 	p.blk = nil
@@ -212,6 +217,8 @@ func (c *Conn) requeue(now time.Time, p *sentPacket) {
 		c.control.lost(p.offset, int(p.length))
 	case sentSource, sentParity:
 		c.send.lost(now, p, c)
+	case sentWindow:
+		c.send.windowFate(p, symbolLost, c)
 	case sentOther:
 	}
 	p.blk = nil

@@ -24,10 +24,12 @@ const (
 	plannerMost   = 250
 
 	// priceOfMiss is what a block that does not arrive in time costs: with it, misses at a hop stay below one in a thousand.
-	priceOfMiss = 400
+	priceOfMiss = 500.0
 	// priceOfDelay is what it costs when a block arrives too late for the next hop's ordinary repair: that hop then spends some parity
 	// more, and only rarely is it a miss.
 	priceOfDelay = 15.0
+	// windowMiss is how often a window may be too little.
+	windowMiss = 5e-4
 )
 
 // planClass is what a table's decisions depend on beside the channel.
@@ -64,6 +66,7 @@ func classOf(b *Plan) int {
 // planTable holds the decisions for one channel, by class.
 type planTable struct {
 	channel *channel
+	shares  [plannerExact + 1]float64           // of windows
 	known   [planClasses][plannerRounds + 1]int // how many missing symbols each row is solved up to
 	value   [planClasses][plannerRounds + 1][plannerExact + 1]float64
 	choice  [planClasses][plannerRounds + 1][plannerExact + 1]uint8
@@ -142,6 +145,35 @@ func (t *planTable) after(class, m, s, rounds int) float64 {
 
 // Parity implements Policy.
 func (p *planner) Parity(b Plan) int { return p.symbols(b.K, &b) - b.K }
+
+// Window implements Policy: what of n packets in a row and the parity over them misses, so that fewer than n arrive, may miss with
+// probability windowMiss.
+func (p *planner) Window(b Plan) float64 {
+	if b.Window == 0 || b.Loss < lossFloor || b.Queued {
+		return 0
+	}
+	return p.table(b.Loss, b.Burst).share(min(b.Window, plannerExact))
+}
+
+// share is the parity for each of n packets.
+func (t *planTable) share(n int) float64 {
+	if t.shares[n] > 0 {
+		return t.shares[n]
+	}
+	before := 1.0
+	for r := 0; ; r++ {
+		miss := t.channel.short(n+r, n)
+		if miss <= windowMiss || n+r >= plannerMost {
+			part := 1.0 // between r−1 and r, as the logarithm goes
+			if miss > 0 && before > miss {
+				part = min(1, math.Log(before/windowMiss)/math.Log(before/miss))
+			}
+			t.shares[n] = max(0, float64(r-1)+part) / float64(n)
+			return t.shares[n]
+		}
+		before = miss
+	}
+}
 
 // Extra implements Policy.
 func (p *planner) Extra(missing int, b Plan) int { return p.symbols(missing, &b) - missing }

@@ -17,6 +17,7 @@ type Plan struct {
 	Rounds int           // how many more times a loss can be reported and answered in that time
 	Slack  time.Duration // that is left after those rounds
 	Later  bool          // Left ends where the next hop needs the block: what comes after is late, not lost
+	Window int           // packets that parity over a window would help, this block's among them; 0: there is no window
 	Queued bool          // a queue stands on the path: what is sent now makes it longer
 }
 
@@ -25,16 +26,22 @@ type Plan struct {
 type Policy interface {
 	// Parity is the number of parity symbols to send right behind the block's packets.
 	Parity(Plan) int
+	// Window is the number of parity symbols over the window that each of the block's packets adds, behind them, in place of Parity; 0 for
+	// none.
+	Window(Plan) float64
 	// Extra is the number of fresh parity symbols to add to the answer to missing losses.
 	Extra(missing int, p Plan) int
 }
 
 // Margins of a report round: what a receiver takes to see a gap and report it, and a sender to answer.
 const (
-	roundMargin   = 7 * time.Millisecond
+	roundMargin   = 8 * time.Millisecond
 	arrivalMargin = 8 * time.Millisecond
 	// RepairMargin is what one more report and its answer take on a hop beyond the round trip and a half of travel.
 	RepairMargin = roundMargin + arrivalMargin
+
+	// windowMargin is what decoding and handing out take.
+	windowMargin = 2 * time.Millisecond
 
 	// queueTolerance of queue is enough to stop feeding it with parity.
 	queueTolerance = 60 * time.Millisecond
@@ -88,6 +95,9 @@ func (Adaptive) Parity(p Plan) int {
 	}
 	return spare(p.K, p.Loss*lossSafety, miss)
 }
+
+// Window implements Policy.
+func (Adaptive) Window(Plan) float64 { return 0 }
 
 // Extra implements Policy.
 func (Adaptive) Extra(missing int, p Plan) int {

@@ -1,6 +1,9 @@
 package transport
 
-import "duet/transport/wire"
+import (
+	"duet/rtmpchunk"
+	"duet/transport/wire"
+)
 
 // item is one media datagram to be: a packet or a parity symbol of a block.
 type item struct {
@@ -8,11 +11,16 @@ type item struct {
 	gen    uint32
 	index  uint16
 	parity bool
-	again  bool // a retransmission
+	again  bool           // a retransmission
+	window *sendWindow    // parity over a window; blk is nil
+	kind   rtmpchunk.Kind // of window
 }
 
 // size is the length of the frame that carries it.
 func (it *item) size() int {
+	if it.window != nil {
+		return wire.RepairHeader + it.window.symbolSize()
+	}
 	if it.parity {
 		return wire.RepairHeader + it.blk.symbolSize()
 	}

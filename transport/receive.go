@@ -23,6 +23,8 @@ const (
 type receiveSide struct {
 	parser  rtmpchunk.Parser
 	kinds   [2]receiveKind
+	windows [2]receiveWindow
+	solver  fec.Solver
 	decoder fec.Decoder
 	scratch [MaxBlock][]byte
 	symbols []fec.Symbol
@@ -79,6 +81,7 @@ func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
 	first, k := blockSpan(h.Index, h.Count)
 	index := int(h.Index) - first
 	b := s.block(h.Kind, h.Seq-uint16(index), k, h.Instance)
+	w := &s.windows[h.Kind]
 	if b == nil || b.done || b.packets[index] != nil {
 		c.stats.PacketsRepeated++
 		return
@@ -86,6 +89,9 @@ func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
 	p := c.alloc()
 	p.Header = h
 	p.Data = append(p.Data[:0], data...)
+	if c.tight() || w.wanted(now) {
+		w.keep(p)
+	}
 	b.packets[index] = p
 	b.got++
 	s.kinds[h.Kind].hold(b, len(data))
@@ -101,6 +107,9 @@ func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
 		s.kinds[h.Kind].finish(b)
 	} else if !repaired && len(b.parity) > 0 {
 		c.repair(now, b)
+	}
+	if !repaired && len(w.symbols) > 0 {
+		c.solveWindow(now, h.Kind)
 	}
 }
 
@@ -186,6 +195,9 @@ func (b *receiveBlock) dropParity() {
 
 // releaseAll gives every packet back.
 func (s *receiveSide) releaseAll() {
+	for i := range s.windows {
+		s.windows[i].release()
+	}
 	for i := range s.kinds {
 		for _, b := range s.kinds[i].fifo {
 			s.kinds[i].finish(b)
@@ -204,6 +216,10 @@ func (c *Conn) receiveRepair(now time.Time, f *wire.Frame) {
 		kind = rtmpchunk.Video
 	}
 	c.stats.RepairsReceived++
+	if f.Repair.Window {
+		c.receiveWindowRepair(now, kind, &f.Repair, f.Data)
+		return
+	}
 	b := c.receive.block(kind, f.Repair.Base, f.Repair.K, 0)
 	if b == nil {
 		c.drop(DropPacket)

@@ -13,6 +13,7 @@ const (
 	sentControl                 // control bytes [offset, offset+length)
 	sentSource                  // packet index of a block
 	sentParity                  // parity symbol index of a block
+	sentWindow                  // parity over a window: its number is index, its kind length
 )
 
 type sentState uint8

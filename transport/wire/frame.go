@@ -34,6 +34,7 @@ const (
 	feedbackReceived  = 0x8000
 	feedbackECNShift  = 13
 	repairVideo       = 0x80
+	repairWindow      = 0x40
 	feedbackECNMask   = 3
 	feedbackRecordLen = 2
 )
@@ -113,10 +114,11 @@ func (f *Feedback) At(i int) (received bool, ecn uint8, age uint32) {
 
 // Repair is the header of a REPAIR frame.
 type Repair struct {
-	Video bool
-	Base  uint16 // sequence number of the block's first packet
-	K     int    // packets in the block
-	Index int    // which parity symbol
+	Video  bool
+	Window bool   // over a window, which may hold packets of several messages, and not over a block
+	Base   uint16 // sequence number of the first packet
+	K      int    // packets
+	Index  int    // which parity symbol
 }
 
 // AppendPing appends a PING.
@@ -179,7 +181,10 @@ func AppendMedia(b, rtp []byte) []byte {
 func AppendRepairHeader(b []byte, r Repair) []byte {
 	var flags byte
 	if r.Video {
-		flags = repairVideo
+		flags |= repairVideo
+	}
+	if r.Window {
+		flags |= repairWindow
 	}
 	b = append(b, byte(FrameRepair), flags)
 	b = binary.BigEndian.AppendUint16(b, r.Base)
@@ -215,9 +220,9 @@ func NextFrame(b []byte, f *Frame) (rest []byte, err error) {
 		f.Data = r.bytes(len(r.b))
 	case FrameRepair:
 		flags := r.u8()
-		f.Repair = Repair{Video: flags&repairVideo != 0, Base: r.u16(), K: int(r.u8()), Index: int(r.u8())}
+		f.Repair = Repair{Video: flags&repairVideo != 0, Window: flags&repairWindow != 0, Base: r.u16(), K: int(r.u8()), Index: int(r.u8())}
 		f.Data = r.bytes(len(r.b))
-		if flags&^repairVideo != 0 || f.Repair.K == 0 || f.Repair.K > MaxRepairBlock || f.Repair.Index >= MaxRepairParity {
+		if flags&^(repairVideo|repairWindow) != 0 || f.Repair.K == 0 || f.Repair.K > MaxRepairBlock || f.Repair.Index >= MaxRepairParity {
 			return nil, ErrMalformed
 		}
 	default:

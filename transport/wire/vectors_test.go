@@ -72,7 +72,7 @@ func describeFrame(f *Frame) string {
 	case FrameMedia:
 		return fmt.Sprintf("MEDIA packet=%x", f.Data)
 	case FrameRepair:
-		return fmt.Sprintf("REPAIR video=%v base=%d k=%d index=%d symbol=%x", f.Repair.Video, f.Repair.Base, f.Repair.K, f.Repair.Index, f.Data)
+		return fmt.Sprintf("REPAIR video=%v window=%v base=%d k=%d index=%d symbol=%x", f.Repair.Video, f.Repair.Window, f.Repair.Base, f.Repair.K, f.Repair.Index, f.Data)
 	default:
 		return "?"
 	}
