@@ -21,6 +21,7 @@ import (
 // value of a field has the default named beside it.
 type LinkConfig struct {
 	Hops     int           // 2; with 1 the link from relay to player is perfect
+	Burst    float64       // mean run of losses in datagrams, 1 or less: independent
 	Loss     float64       // share of datagrams lost, on each hop, in each direction
 	RTT      time.Duration // 50 ms, of each hop
 	Jitter   time.Duration //
@@ -160,7 +161,7 @@ func RunLink(ctx context.Context, cfg LinkConfig) (*LinkReport, error) {
 }
 
 func (c *linkCall) hop(n uint64, media bool) netem.Config {
-	cfg := netem.Config{Delay: c.cfg.RTT / 2, Jitter: c.cfg.Jitter, Loss: c.cfg.Loss, Seed: c.cfg.Seed*16 + n}
+	cfg := netem.Config{Delay: c.cfg.RTT / 2, Jitter: c.cfg.Jitter, Loss: c.cfg.Loss, Burst: c.cfg.Burst, Seed: c.cfg.Seed*16 + n}
 	if media {
 		cfg.Rate = c.cfg.Rate
 	}

@@ -94,6 +94,7 @@ type Conn struct {
 	lastSent  time.Time
 	lastPing  time.Time
 	show      bool // a packet is wanted for nothing but its number: see timerTail
+	shown     int  // of them, since the last media
 	pong      pongState
 	pings     int // sent so far
 	closing   closeState
@@ -305,7 +306,7 @@ func (c *Conn) HandleTimeout(now time.Time) {
 		case timerClose:
 			c.closeTimeout(now)
 		case timerTail:
-			c.show = true
+			c.showTail(now)
 		case timerPacer: // Poll will look again
 		}
 	}

@@ -99,8 +99,11 @@ func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 	if len(b) == start {
 		return Transmit{}, false
 	}
-	c.show = false
-	c.timer.clear(timerTail)
+	if c.show {
+		c.show = false
+	} else {
+		c.timer.clear(timerTail)
+	}
 	n := c.sealPacket(now, b, record)
 	return c.transmit(now, c.path.active, n, n), true
 }
@@ -136,6 +139,7 @@ func (c *Conn) pollMedia(now time.Time, buf []byte) (Transmit, bool) {
 		c.send.pop(now, it, c)
 		c.pacer.sent(n)
 		if c.loss.rate.estimate() >= lossFloor {
+			c.shown = 0
 			c.timer.set(timerTail, now.Add(tailDelay))
 		}
 		total += n
@@ -150,6 +154,15 @@ func (c *Conn) pollMedia(now time.Time, buf []byte) (Transmit, bool) {
 		return Transmit{}, false
 	}
 	return c.transmit(now, c.path.active, total, segment), true
+}
+
+// showTail asks for a packet that shows what was lost of the media before it. Where losses come in runs it may share the fate of that
+// media: a second and a third follow, later each.
+func (c *Conn) showTail(now time.Time) {
+	c.show = true
+	if c.shown++; c.shown < tailShows && c.loss.rate.burst >= tailRun {
+		c.timer.set(timerTail, now.Add(time.Duration(c.shown+1)*tailDelay))
+	}
 }
 
 // beginPacket writes the data header for the next packet number at the front of buf.

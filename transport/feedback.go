@@ -10,7 +10,8 @@ const (
 	feedbackInterval = 25 * time.Millisecond // at the latest after something that wants a report
 	gapInterval      = 4 * time.Millisecond  // at the earliest after the last report, when a gap shows
 	feedbackHistory  = 1024                  // packet numbers whose arrival is remembered
-	feedbackBatch    = 128                   // so many unreported make a report due: every number stands in three of them
+	feedbackBatch    = 128                   // so many unreported make a report due: every number stands in two of them
+	feedbackEarlier  = 96                    // packet numbers before those that get a bit each
 )
 
 // feedbackState remembers what arrived, for the reports that the peer lives on.
@@ -18,7 +19,7 @@ type feedbackState struct {
 	arrived  [feedbackHistory]uint32 // by packet number: ticks of arrival plus one; 0: not received
 	first    uint64                  // lowest number that a report may name
 	end      uint64                  // one past the highest received
-	reported [3]uint64               // where the last reports ended, oldest first
+	reported [2]uint64               // where the last reports ended, the older first
 	lastAt   time.Time
 	due      bool // its time has come
 	gap      bool // one has shown since the last report
@@ -35,7 +36,7 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 		if pn < feedbackHistory { // losses at the very beginning count too
 			f.first = 0
 		}
-		f.reported = [3]uint64{f.first, f.first, f.first}
+		f.reported = [2]uint64{f.first, f.first}
 		gap = pn != f.first
 	case pn > f.end:
 		gap = true
@@ -54,7 +55,7 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 		f.gap = true
 		at = f.lastAt.Add(gapInterval)
 	}
-	if !now.Before(at) || f.end-f.reported[2] >= feedbackBatch {
+	if !now.Before(at) || f.end-f.reported[1] >= feedbackBatch {
 		f.due = true
 		return
 	}
@@ -64,15 +65,15 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 // wants reports whether a report should go now. With a PONG one goes along whenever there is something to tell.
 func (f *feedbackState) wants() bool { return f.any && f.due && f.end > f.reported[0] }
 
-// append writes a report into at most room bytes. It reaches back over the two before it: at 20 %
-// loss a packet then stays unreported, and is sent again for nothing, once in 125 times.
+// append writes a report into at most room bytes. It repeats the one before it, and says of feedbackEarlier packets before that whether
+// they arrived: reports are lost in runs too, and what stays unreported is sent again for nothing.
 func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byte {
 	f.due = false
-	if room < wire.FeedbackHeader+2 {
+	if room < wire.FeedbackHeader+2+feedbackEarlier/8 {
 		f.due = true
 		return b
 	}
-	most := uint64(min(wire.MaxFeedbackCount, (room-wire.FeedbackHeader)/2))
+	most := uint64(min(wire.MaxFeedbackCount, (room-wire.FeedbackHeader-feedbackEarlier/8)/2))
 	base := max(f.reported[0], f.first)
 	if f.end > feedbackHistory {
 		base = max(base, f.end-feedbackHistory)
@@ -81,12 +82,26 @@ func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byt
 		base = f.end - most
 	}
 	clock := Ticks(c.Clock(now))
-	b = wire.AppendFeedbackHeader(b, uint32(base), clock, int(f.end-base))
+	earlier := min(feedbackEarlier, base-f.first)
+	if f.end > feedbackHistory {
+		earlier = min(earlier, base-(f.end-feedbackHistory))
+	}
+	m := (int(earlier) + 7) / 8
+	b = wire.AppendFeedbackHeader(b, uint32(base), clock, int(f.end-base), m)
 	for pn := base; pn < f.end; pn++ {
 		at := f.arrived[pn%feedbackHistory]
 		b = wire.AppendFeedbackRecord(b, at != 0, 0, clock+1-at)
 	}
-	f.reported = [3]uint64{f.reported[1], f.reported[2], f.end}
+	for i := range m {
+		bits := byte(0)
+		for k := range uint64(8) {
+			if back := uint64(i)*8 + k + 1; back <= earlier && f.arrived[(base-back)%feedbackHistory] != 0 {
+				bits |= 1 << k
+			}
+		}
+		b = append(b, bits)
+	}
+	f.reported = [2]uint64{f.reported[1], f.end}
 	f.lastAt = now
 	c.timer.clear(timerFeedback)
 	if f.gap && c.tight() {

@@ -41,7 +41,7 @@ func frameSeeds() (out [][]byte) {
 	if err != nil {
 		panic(err)
 	}
-	feedback := wire.AppendFeedbackRecord(wire.AppendFeedbackHeader(nil, 0, 0, 1), true, 0, 3)
+	feedback := wire.AppendFeedbackRecord(wire.AppendFeedbackHeader(nil, 0, 0, 1, 0), true, 0, 3)
 	return [][]byte{
 		wire.AppendPing(nil, 1000), wire.AppendPong(nil, [3]uint64{1, 2, 3}), feedback,
 		control(&wire.Control{Type: wire.ControlStart, Instance: 42}), control(&wire.Control{Type: wire.ControlEnd, Order: 1 << 60}),

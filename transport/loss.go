@@ -12,6 +12,8 @@ const (
 	maxPacketThreshold = 64
 	minReorder         = 2 * time.Millisecond
 	tailDelay          = 3 * time.Millisecond   // after the last media: then a packet follows that shows what was lost of it
+	tailShows          = 3                      // such packets where losses come in runs, at growing distances
+	tailRun            = 1.5                    // a mean run of losses from which on they do
 	sentMemory         = 500 * time.Millisecond // how long beyond a round trip a packet is remembered after its fate is known
 	maxProbeBackoff    = 4
 )
@@ -113,11 +115,22 @@ func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
 			c.loss.newest = p.at
 		}
 	}
-	if !fresh {
+	for i := range 8 * len(f.Earlier) {
+		pn := base - 1 - uint64(i)
+		p := c.sent.get(pn)
+		if p == nil || pn >= base || p.state == sentAcked || !f.Had(i) {
+			continue
+		}
+		if p.state == sentInFlight {
+			acked += c.acked(p)
+		}
+		p.state = sentAcked
+	}
+	if !fresh && acked == 0 {
 		return
 	}
 	c.loss.probes = 0
-	if !c.sent.any || newestPN > c.sent.largest {
+	if fresh && (!c.sent.any || newestPN > c.sent.largest) {
 		if newestAge < wire.FeedbackAgeMax { // an age at its limit may be any
 			c.rtt.sample(now, now.Sub(c.sent.get(newestPN).at)-time.Duration(newestAge)*Tick)
 		}

@@ -24,6 +24,10 @@ type Config struct {
 	// Loss is the probability from 0 to 1 that a datagram is lost, each independently of the others.
 	Loss float64
 
+	// Burst is the mean length in datagrams of a run of losses: a two-state model after Gilbert, in whose bad state everything is lost. 1 or
+	// less stands for independent losses.
+	Burst float64
+
 	// Rate is the bottleneck's rate in bits of datagram per second, headers of IP and UDP not counted; 0 is unlimited.
 	Rate int64
 

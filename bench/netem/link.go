@@ -42,7 +42,7 @@ func (l *Link) Send(now time.Time, b []byte) {
 	l.advance(now)
 	l.stats.Sent++
 	l.stats.SentBytes += uint64(len(b))
-	lost, jitter := l.chance.draw(l.cfg.Loss)
+	lost, jitter := l.chance.draw(l.cfg.Loss, l.cfg.Burst)
 	switch {
 	case l.cfg.Down:
 		l.stats.DownDropped++

@@ -7,6 +7,7 @@ import "math/rand/v2"
 // runs can be compared.
 type chance struct {
 	loss, jitter rand.PCG
+	bad          bool // in a run of losses
 }
 
 func (c *chance) seed(seed uint64) {
@@ -15,8 +16,16 @@ func (c *chance) seed(seed uint64) {
 }
 
 // draw decides about the next datagram: whether it is lost, and its share of the jitter, from 0 to 1.
-func (c *chance) draw(loss float64) (lost bool, jitter float64) {
-	return unit(&c.loss) < loss, unit(&c.jitter)
+func (c *chance) draw(loss, burst float64) (lost bool, jitter float64) {
+	enter := loss
+	if burst > 1 && loss < 1 {
+		enter = min(1, loss/(burst*(1-loss)))
+		if c.bad {
+			enter = 1 - 1/burst
+		}
+	}
+	c.bad = unit(&c.loss) < enter
+	return c.bad, unit(&c.jitter)
 }
 
 // unit gives a number from 0 to 1, 1 excluded, so that a probability of 0 is never and 1 always.

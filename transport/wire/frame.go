@@ -21,22 +21,25 @@ const (
 
 // Sizes of frames in bytes, type byte included.
 const (
-	PingSize          = 9
-	PongSize          = 25
-	FeedbackHeader    = 11
-	ControlHeader     = 7
-	PathSize          = 9
-	RepairHeader      = 6
-	MaxFeedbackCount  = 512
-	MaxRepairBlock    = 128
-	MaxRepairParity   = 128
-	FeedbackAgeMax    = 0x1fff // ticks
-	feedbackReceived  = 0x8000
-	feedbackECNShift  = 13
-	repairVideo       = 0x80
-	repairWindow      = 0x40
-	feedbackECNMask   = 3
-	feedbackRecordLen = 2
+	PingSize         = 9
+	PongSize         = 25
+	FeedbackHeader   = 11
+	ControlHeader    = 7
+	PathSize         = 9
+	RepairHeader     = 6
+	MaxFeedbackCount = 512
+	MaxRepairBlock   = 128
+	MaxRepairParity  = 128
+	FeedbackAgeMax   = 0x1fff // ticks
+
+	MaxFeedbackEarlier   = 63 // bytes
+	feedbackEarlierShift = 10
+	feedbackReceived     = 0x8000
+	feedbackECNShift     = 13
+	repairVideo          = 0x80
+	repairWindow         = 0x40
+	feedbackECNMask      = 3
+	feedbackRecordLen    = 2
 )
 
 // AckEliciting reports whether a packet with a frame of this type asks for a FEEDBACK.
@@ -101,10 +104,14 @@ type Feedback struct {
 	Base    uint32 // low half of the first packet number
 	Clock   uint32 // receiver's clock when it was built, ticks
 	Records []byte // two bytes a packet; use At
+	Earlier []byte // one bit a packet, before the first; use Had
 }
 
 // Count is the number of packets reported.
 func (f *Feedback) Count() int { return len(f.Records) / feedbackRecordLen }
+
+// Had reports whether packet number base−1−i was received, for i below 8·len(Earlier).
+func (f *Feedback) Had(i int) bool { return f.Earlier[i/8]>>(i%8)&1 != 0 }
 
 // At returns the record of packet number base+i: whether it was received, its ECN mark, and its age in ticks at building.
 func (f *Feedback) At(i int) (received bool, ecn uint8, age uint32) {
@@ -136,12 +143,12 @@ func AppendPong(b []byte, clock [3]uint64) []byte {
 }
 
 // AppendFeedbackHeader appends a FEEDBACK frame up to its records, of which exactly n (1 to 512) must follow by
-// AppendFeedbackRecord.
-func AppendFeedbackHeader(b []byte, base, clock uint32, n int) []byte {
+// AppendFeedbackRecord, and after them the m (0 to 63) bytes of Earlier.
+func AppendFeedbackHeader(b []byte, base, clock uint32, n, m int) []byte {
 	b = append(b, byte(FrameFeedback))
 	b = binary.BigEndian.AppendUint32(b, base)
 	b = binary.BigEndian.AppendUint32(b, clock)
-	return binary.BigEndian.AppendUint16(b, uint16(n))
+	return binary.BigEndian.AppendUint16(b, uint16(m<<feedbackEarlierShift|n))
 }
 
 // AppendFeedbackRecord appends the record of one packet number.
@@ -204,10 +211,13 @@ func NextFrame(b []byte, f *Frame) (rest []byte, err error) {
 	case FrameFeedback:
 		f.Feedback.Base, f.Feedback.Clock = r.u32(), r.u32()
 		n := int(r.u16())
+		m := n >> feedbackEarlierShift
+		n &= 1<<feedbackEarlierShift - 1
 		if n == 0 || n > MaxFeedbackCount {
 			return nil, ErrMalformed
 		}
 		f.Feedback.Records = r.bytes(n * feedbackRecordLen)
+		f.Feedback.Earlier = r.bytes(m)
 	case FrameControl:
 		f.Offset = r.u32()
 		f.Data = r.bytes(int(r.u16()))

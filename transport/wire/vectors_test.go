@@ -60,6 +60,14 @@ func describeFrame(f *Frame) string {
 				s += fmt.Sprintf("\n  %d missing", f.Feedback.Base+uint32(i))
 			}
 		}
+		if len(f.Feedback.Earlier) > 0 {
+			s += "\n  earlier"
+		}
+		for i := range 8 * len(f.Feedback.Earlier) {
+			if f.Feedback.Had(i) {
+				s += fmt.Sprintf(" %d", f.Feedback.Base-1-uint32(i))
+			}
+		}
 		return s
 	case FrameControl:
 		return fmt.Sprintf("CONTROL offset=%d bytes=%x", f.Offset, f.Data)
@@ -88,11 +96,12 @@ func appendFrame(b []byte, f *Frame) []byte {
 	case FramePong:
 		return AppendPong(b, f.Clock)
 	case FrameFeedback:
-		b = AppendFeedbackHeader(b, f.Feedback.Base, f.Feedback.Clock, f.Feedback.Count())
+		b = AppendFeedbackHeader(b, f.Feedback.Base, f.Feedback.Clock, f.Feedback.Count(), len(f.Feedback.Earlier))
 		for i := range f.Feedback.Count() {
 			received, ecn, age := f.Feedback.At(i)
 			b = AppendFeedbackRecord(b, received, ecn, age)
 		}
+		b = append(b, f.Feedback.Earlier...)
 		return b
 	case FrameControl:
 		return AppendControl(b, f.Offset, f.Data)

@@ -33,7 +33,7 @@ func TestSizes(t *testing.T) {
 		{"RESET", AppendReset(nil, 1, [16]byte{}), ResetSize},
 		{"PING", AppendPing(nil, 0), PingSize},
 		{"PONG", AppendPong(nil, [3]uint64{}), PongSize},
-		{"FEEDBACK header", AppendFeedbackHeader(nil, 0, 0, 1), FeedbackHeader},
+		{"FEEDBACK header", AppendFeedbackHeader(nil, 0, 0, 1, 0), FeedbackHeader},
 		{"CONTROL header", AppendControl(nil, 0, nil), ControlHeader},
 		{"PATH_CHALLENGE", AppendPath(nil, FramePathChallenge, [8]byte{}), PathSize},
 		{"REPAIR header", AppendRepairHeader(nil, Repair{}), RepairHeader},
@@ -81,7 +81,7 @@ func TestLongReasonIsCut(t *testing.T) {
 }
 
 func TestFeedbackAgeStopsAtItsLimit(t *testing.T) {
-	b := AppendFeedbackHeader(nil, 0, 0, 2)
+	b := AppendFeedbackHeader(nil, 0, 0, 2, 0)
 	b = AppendFeedbackRecord(b, true, 0, 1<<20)
 	b = AppendFeedbackRecord(b, false, 3, 77)
 	var f Frame
