@@ -5,6 +5,7 @@ import "math"
 // channel is a two-state model of a path after Gilbert: in its bad state everything is lost. It answers how many of so many packets in a
 // row arrive. With a mean run of losses of 1/(1−p) packets it is a path that loses each packet for itself.
 type channel struct {
+	inRuns            bool    // losses are not independent
 	bad, leave, enter float64 // share of time in the bad state, and the chances to leave and to enter it with a packet
 
 	arrive    [][]float64 // [s][i]: the probability that i of s packets arrive
@@ -33,7 +34,7 @@ func newChannel(l, r int) *channel {
 	loss := float64(l) * channelStep
 	run := channelRuns[r] / (1 - loss)
 	return &channel{
-		bad: loss, leave: 1 / run, enter: min(1, loss/(run*(1-loss))),
+		inRuns: r > 0, bad: loss, leave: 1 / run, enter: min(1, loss/(run*(1-loss))),
 		arrive: [][]float64{{1}}, good: []float64{1 - loss}, ill: []float64{loss},
 	}
 }

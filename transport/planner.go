@@ -25,6 +25,8 @@ const (
 
 	// priceOfMiss is what a block that does not arrive in time costs: with it, misses at a hop stay below one in a thousand.
 	priceOfMiss = 500.0
+	// runPrice times that, where losses come in runs: those share more than the model knows.
+	runPrice = 3.0
 	// priceOfDelay is what it costs when a block arrives too late for the next hop's ordinary repair: that hop then spends some parity
 	// more, and only rarely is it a miss.
 	priceOfDelay = 15.0
@@ -125,17 +127,21 @@ func (t *planTable) solve(class, missing, rounds int) {
 // after is the expected cost of what follows when s symbols are sent for m missing ones.
 func (t *planTable) after(class, m, s, rounds int) float64 {
 	c := planClassAt(class)
+	price := c.price
+	if t.channel.inRuns {
+		price *= runPrice
+	}
 	unheard := math.Pow(t.channel.bad, float64(c.reports))
 	value := func(m, rounds int) float64 {
 		if rounds < 0 {
-			return c.price
+			return price
 		}
 		return t.value[class][rounds][m]
 	}
 	cost := 0.0
 	for i, p := range t.channel.row(s)[:m] {
 		if rounds == 0 {
-			cost += p * c.price
+			cost += p * price
 		} else {
 			cost += p * ((1-unheard)*value(m-i, rounds-1) + unheard*value(m-i, rounds-2))
 		}

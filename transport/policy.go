@@ -70,42 +70,29 @@ func roundsIn(left, rtt time.Duration) (rounds int, slack time.Duration) {
 	return int(spare / (rtt + roundMargin)), spare % (rtt + roundMargin)
 }
 
-// Adaptive is a simple rule, kept to compare with: per-block Reed-Solomon as a last resort. Where two or more report rounds fit before the deadline,
-// retransmission alone costs the least; with one, parity covers the common case and the answer to the last report is made
-// surer; with none, parity has to carry the block. Where a queue stands, parity would only feed it.
+// Adaptive is per-frame Reed-Solomon as it is common, kept to compare with: every block gets the parity that its path's loss asks for, as if
+// there were no reports; what is reported lost all the same is sent again.
 type Adaptive struct{}
 
-// Shares of blocks that parity may leave incomplete, by what comes after it.
 const (
-	missNoRound  = 1e-3
-	missOneRound = 0.1
-	missLastWord = 1e-3
+	missPerFrame = 1e-3 // share of blocks that parity may leave incomplete
 	lossSafety   = 1.05 // an estimate is late and noisy
 	lossFloor    = 1e-3 // below this nothing is spent in advance
 )
 
 // Parity implements Policy.
 func (Adaptive) Parity(p Plan) int {
-	if p.Loss < lossFloor || p.Rounds >= 2 || p.Queued {
+	if p.Loss < lossFloor || p.Queued {
 		return 0
 	}
-	miss := missNoRound
-	if p.Rounds == 1 {
-		miss = missOneRound
-	}
-	return spare(p.K, p.Loss*lossSafety, miss)
+	return spare(p.K, p.Loss*lossSafety, missPerFrame)
 }
 
 // Window implements Policy.
 func (Adaptive) Window(Plan) float64 { return 0 }
 
 // Extra implements Policy.
-func (Adaptive) Extra(missing int, p Plan) int {
-	if p.Rounds >= 1 || p.Loss < lossFloor || p.Queued {
-		return 0
-	}
-	return spare(missing, p.Loss*lossSafety, missLastWord)
-}
+func (Adaptive) Extra(int, Plan) int { return 0 }
 
 // spare is the smallest r such that of k+r symbols, each lost independently with probability loss, more than r are lost with a
 // probability of at most miss. At most 2k+2.
