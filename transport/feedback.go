@@ -10,7 +10,7 @@ const (
 	feedbackInterval = 25 * time.Millisecond // at the latest after something that wants a report
 	gapInterval      = 4 * time.Millisecond  // at the earliest after the last report, when a gap shows
 	feedbackHistory  = 1024                  // packet numbers whose arrival is remembered
-	feedbackBatch    = 128                   // so many unreported make a report due: every number stands in two of them
+	feedbackBatch    = 128                   // so many unreported make a report due
 	feedbackEarlier  = 96                    // packet numbers before those that get a bit each
 )
 
@@ -19,7 +19,8 @@ type feedbackState struct {
 	arrived  [feedbackHistory]uint32 // by packet number: ticks of arrival plus one; 0: not received
 	first    uint64                  // lowest number that a report may name
 	end      uint64                  // one past the highest received
-	reported [2]uint64               // where the last reports ended, the older first
+	reported uint64                  // where the last report ended
+	again    bool                    // it is to be repeated: a gap has shown, and time is short
 	lastAt   time.Time
 	due      bool // its time has come
 	gap      bool // one has shown since the last report
@@ -36,7 +37,7 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 		if pn < feedbackHistory { // losses at the very beginning count too
 			f.first = 0
 		}
-		f.reported = [2]uint64{f.first, f.first}
+		f.reported = f.first
 		gap = pn != f.first
 	case pn > f.end:
 		gap = true
@@ -55,7 +56,7 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 		f.gap = true
 		at = f.lastAt.Add(gapInterval)
 	}
-	if !now.Before(at) || f.end-f.reported[1] >= feedbackBatch {
+	if !now.Before(at) || f.end-f.reported >= feedbackBatch {
 		f.due = true
 		return
 	}
@@ -63,10 +64,10 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 }
 
 // wants reports whether a report should go now. With a PONG one goes along whenever there is something to tell.
-func (f *feedbackState) wants() bool { return f.any && f.due && f.end > f.reported[0] }
+func (f *feedbackState) wants() bool { return f.any && f.due && (f.end > f.reported || f.again) }
 
-// append writes a report into at most room bytes. It repeats the one before it, and says of feedbackEarlier packets before that whether
-// they arrived: reports are lost in runs too, and what stays unreported is sent again for nothing.
+// append writes a report into at most room bytes: of what is new, when it arrived, and of feedbackEarlier packets before that, whether they
+// did. Reports are lost in runs too, and what stays unreported is sent again for nothing.
 func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byte {
 	f.due = false
 	if room < wire.FeedbackHeader+2+feedbackEarlier/8 {
@@ -74,7 +75,7 @@ func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byt
 		return b
 	}
 	most := uint64(min(wire.MaxFeedbackCount, (room-wire.FeedbackHeader-feedbackEarlier/8)/2))
-	base := max(f.reported[0], f.first)
+	base := max(min(f.reported, f.end-1), f.first)
 	if f.end > feedbackHistory {
 		base = max(base, f.end-feedbackHistory)
 	}
@@ -101,10 +102,10 @@ func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byt
 		}
 		b = append(b, bits)
 	}
-	f.reported = [2]uint64{f.reported[1], f.end}
+	f.reported = f.end
 	f.lastAt = now
 	c.timer.clear(timerFeedback)
-	if f.gap && c.tight() {
+	if f.again = f.gap && c.tight(); f.again {
 		c.timer.set(timerFeedback, now.Add(gapInterval))
 	}
 	f.gap = false
@@ -113,7 +114,7 @@ func (f *feedbackState) append(now time.Time, c *Conn, b []byte, room int) []byt
 }
 
 // tightRounds is how many report rounds within the budget make the loss of a report harmless. Where fewer fit, a gap is reported twice.
-const tightRounds = 2
+const tightRounds = 3
 
 // tight reports whether what we receive has so little time.
 func (c *Conn) tight() bool {

@@ -24,12 +24,14 @@ const (
 	plannerMost   = 250
 
 	// priceOfMiss is what a block that does not arrive in time costs: with it, misses at a hop stay below one in a thousand.
-	priceOfMiss = 500.0
+	priceOfMiss = 350.0
 	// runPrice times that, where losses come in runs: those share more than the model knows.
-	runPrice = 3.0
+	runPrice = 2.0
+	// hastePrice likewise, where a round leaves little time over: it may turn out not to fit.
+	hastePrice = 2.0
 	// priceOfDelay is what it costs when a block arrives too late for the next hop's ordinary repair: that hop then spends some parity
 	// more, and only rarely is it a miss.
-	priceOfDelay = 15.0
+	priceOfDelay = 14.0
 	// windowMiss is how often a window may be too little.
 	windowMiss = 5e-4
 )
@@ -128,6 +130,9 @@ func (t *planTable) solve(class, missing, rounds int) {
 func (t *planTable) after(class, m, s, rounds int) float64 {
 	c := planClassAt(class)
 	price := c.price
+	if c.reports < plannerReports {
+		price *= hastePrice
+	}
 	if t.channel.inRuns {
 		price *= runPrice
 	}

@@ -51,7 +51,7 @@ func TestPlannerKeepsItsWord(t *testing.T) {
 		k, rounds int
 		loss      float64
 		redundant float64 // at most, symbols over k
-	}{{5, 0, 0.1, 0.85}, {5, 1, 0.1, 0.45}, {5, 2, 0.1, 0.16}, {5, 1, 0.2, 0.90}, {20, 1, 0.05, 0.12}, {1, 2, 0.2, 0.45}} {
+	}{{5, 0, 0.1, 0.85}, {5, 1, 0.1, 0.5}, {5, 2, 0.1, 0.2}, {5, 1, 0.2, 1.0}, {20, 1, 0.05, 0.12}, {1, 2, 0.2, 0.7}} {
 		p := &planner{}
 		sent, missed := 0, 0
 		for range blocks {

@@ -35,7 +35,7 @@ type Policy interface {
 
 // Margins of a report round: what a receiver takes to see a gap and report it, and a sender to answer.
 const (
-	roundMargin   = 8 * time.Millisecond
+	roundMargin   = 9 * time.Millisecond
 	arrivalMargin = 8 * time.Millisecond
 	// RepairMargin is what one more report and its answer take on a hop beyond the round trip and a half of travel.
 	RepairMargin = roundMargin + arrivalMargin
