@@ -126,6 +126,7 @@ type pusher struct {
 	sent       []rtmpchunk.Message
 	keys       int  // key-frame requests
 	mute       bool // does not say START by itself
+	disposable bool // every other frame is one that no other refers to
 }
 
 func (c *call) pusher(addr, stream, name string, ahead time.Duration, ppm float64, instance uint32) *pusher {
@@ -230,6 +231,9 @@ type play struct {
 	ended    bool
 	clock    [2]uint64
 	hasClock bool
+
+	onRelease func(rtmpchunk.Message)
+	after     time.Duration // used by it
 }
 
 func (c *call) player(addr, stream string, ahead time.Duration, ppm float64, maxDelay time.Duration) *play {
@@ -279,6 +283,9 @@ func (p *play) drain(global time.Time) {
 			m := r.Message
 			m.Payload = bytes.Clone(m.Payload)
 			p.got = append(p.got, m)
+			if p.onRelease != nil {
+				p.onRelease(m)
+			}
 			if r.Media {
 				if p.first.IsZero() {
 					p.first = global
@@ -361,7 +368,11 @@ func (p *pusher) talk(seconds int) {
 			if v%60 == 0 {
 				size = 40_000
 			}
-			p.push(videoFrame(v, size, v%60 == 0, base+uint32(vt/time.Millisecond)))
+			m := videoFrame(v, size, v%60 == 0, base+uint32(vt/time.Millisecond))
+			if p.disposable && v%2 == 1 {
+				m.Payload[0] = 0x37
+			}
+			p.push(m)
 			v++
 		} else {
 			p.push(audioFrame(a, 140, base+uint32(at/time.Millisecond)))

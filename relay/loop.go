@@ -22,6 +22,7 @@ type Stats struct {
 	BytesIn, BytesOut          uint64
 	Resets, Unknown, Malformed uint64 // RESETs sent; data for unknown sessions; not of this version
 	PlayerSkips                uint64
+	FramesThinned              uint64                        // video messages left out for one slow player
 	SendErrors                 uint64                        // of the socket
 	Dropped                    [transport.DropReasons]uint64 // by closed and live sessions
 	PacketsLive                int64                         // packets in the pool's hands

@@ -34,6 +34,7 @@ type session struct {
 	first    uint64    // player: order of its START
 	skipping bool      // player: its queue is full, media is dropped until a key frame
 	skipFrom uint64
+	thin     thinning  // player
 	blind    blindness // player
 }
 
@@ -180,7 +181,7 @@ func (s *session) setBitrate(now time.Time, bps int64) {
 // begin sends a run from the join point on: START, the records that go with it, the cached packets.
 func (s *session) begin(now time.Time, st *stream) {
 	order, seq := st.joinPoint()
-	s.first, s.skipping, s.blind = order, false, blindness{on: st.needsKey()}
+	s.first, s.skipping, s.blind, s.thin = order, false, blindness{on: st.needsKey()}, thinning{}
 	s.send(now, &wire.Control{Type: wire.ControlStart, Instance: st.run, Order: order, Seq: seq})
 	s.send(now, &wire.Control{Type: wire.ControlStatus, Code: codePlaying})
 	if st.clockOK {
@@ -203,6 +204,13 @@ func (s *session) packet(now time.Time, p *transport.Packet, order uint64) {
 	}
 	if drop, skip := s.blind.drops(p, order); drop {
 		if skip {
+			s.send(now, &wire.Control{Type: wire.ControlSkip, Order: order, Count: 1})
+		}
+		return
+	}
+	if drop, skip := s.thin.drops(&p.Header, order, s.conn); drop {
+		if skip {
+			s.loop.stats.FramesThinned++
 			s.send(now, &wire.Control{Type: wire.ControlSkip, Order: order, Count: 1})
 		}
 		return

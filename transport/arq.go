@@ -24,6 +24,7 @@ type sendSide struct {
 	budget  time.Duration
 	arrival time.Duration // how long after capture a frame should be at the peer, for planning; 0: the budget
 	final   bool          // later is of no use
+	held    bool          // losses wait for an answer until the peer is heard
 	hurried bool          // nothing can be reported and answered in time: parity goes over windows
 	start   time.Time     // when the session began: older frames count from here
 
@@ -32,6 +33,7 @@ type sendSide struct {
 	free   []*block   // out of service, at most maxFreeBlocks
 
 	again, repair, audio, video queue
+	late                        queue         // sent again, but later than the peer wanted it
 	windows                     [2]sendWindow // by kind
 	logs                        [2]windowLog  // likewise
 	doubtful                    []*block      // given up, but perhaps rebuilt
@@ -132,9 +134,10 @@ func (s *sendSide) deadline(now time.Time, b *block, c *Conn) time.Time {
 // expiry is when the sender lets go of a block.
 func (s *sendSide) expiry(b *block) time.Time { return b.deadline.Add(expirySlack) }
 
-// peek returns the next media item: answers to losses, then parity of what has been sent, then new audio, then new video.
+// peek returns the next media item: answers to losses, then parity of what has been sent, then new audio, then new video, then answers that
+// come too late to be first.
 func (s *sendSide) peek(now time.Time, c *Conn) (*item, bool) {
-	for i, q := range [...]*queue{&s.again, &s.repair, &s.audio, &s.video} {
+	for i, q := range [...]*queue{&s.again, &s.repair, &s.audio, &s.video, &s.late} {
 		if i == 2 {
 			if it, ok := s.peekWindow(now); ok {
 				return it, true
@@ -145,13 +148,30 @@ func (s *sendSide) peek(now time.Time, c *Conn) (*item, bool) {
 			if !ok {
 				break
 			}
-			if !now.After(s.expiry(it.blk)) {
+			switch {
+			case now.After(s.expiry(it.blk)):
+				s.abandon(it.blk, c)
+			case q != &s.late && !it.parity && s.isLate(now, it.blk, c):
+				moved := *it
+				moved.late = true
+				q.drop()
+				s.late.push(moved)
+			default:
 				return it, true
 			}
-			s.abandon(it.blk, c)
 		}
 	}
 	return nil, false
+}
+
+// isLate reports whether a block can't be of use to a player any more, who may be as far from the peer as we are: after an outage what is new
+// goes first.
+func (s *sendSide) isLate(now time.Time, b *block, c *Conn) bool {
+	at := b.deadline.Add(s.arrival - s.budget)
+	if !s.final {
+		at = at.Add(c.rtt.srtt() + RepairMargin)
+	}
+	return s.arrival > 0 && now.After(at)
 }
 
 // peekWindow returns parity over a window that is owed.
@@ -174,6 +194,8 @@ func (s *sendSide) peekWindow(now time.Time) (*item, bool) {
 // queueOf finds the queue whose head an item is.
 func (s *sendSide) queueOf(it *item) *queue {
 	switch {
+	case it.late:
+		return &s.late
 	case it.again:
 		return &s.again
 	case it.parity:
@@ -326,7 +348,24 @@ func (s *sendSide) lost(now time.Time, p *sentPacket, c *Conn) {
 	if p.kind == sentSource && b.state[p.index] == symbolInFlight {
 		b.state[p.index] = symbolLost
 	}
+	if c.loss.probes >= silentProbes { // nobody is heard: what is lost now is not sent into the void again and again
+		s.held = true
+		return
+	}
 	s.answer(now, b, c)
+}
+
+// heard answers the losses that were held back while nobody was heard.
+func (s *sendSide) heard(now time.Time, c *Conn) {
+	if !s.held {
+		return
+	}
+	s.held = false
+	for _, r := range s.fifo {
+		if r.live() {
+			s.answer(now, r.blk, c)
+		}
+	}
 }
 
 // answer queues what the receiver lacks: packets that are known to be lost, and, where the policy wants more certainty in the
@@ -336,8 +375,8 @@ func (s *sendSide) answer(now time.Time, b *block, c *Conn) {
 	if missing <= 0 || !now.Before(c.uselessAfter(b)) {
 		return
 	}
-	extra := 0
-	if b.have == b.k {
+	extra, late := 0, s.isLate(now, b, c)
+	if b.have == b.k && !late {
 		extra = s.policy.Extra(missing, c.plan(now, b))
 	}
 	for i := range b.k {
@@ -348,7 +387,11 @@ func (s *sendSide) answer(now time.Time, b *block, c *Conn) {
 			b.state[i] = symbolAgain
 			b.queued++
 			missing--
-			s.again.push(item{blk: b, gen: b.gen, index: uint16(i), again: true})
+			q := &s.again
+			if late {
+				q = &s.late
+			}
+			q.push(item{blk: b, gen: b.gen, index: uint16(i), again: true, late: late})
 		}
 	}
 	if missing > 0 && b.have == b.k { // lost parity that was counted on, with no lost packet known
@@ -453,7 +496,7 @@ func (s *sendSide) releaseAll() {
 		s.windows[i].release()
 	}
 	s.fifo = nil
-	s.again, s.repair, s.audio, s.video = queue{}, queue{}, queue{}, queue{}
+	s.again, s.repair, s.audio, s.video, s.late = queue{}, queue{}, queue{}, queue{}, queue{}
 	s.queuedBytes = 0
 }
 

@@ -84,6 +84,14 @@ func (c *Conn) BitrateKnown() bool {
 	return c.cc.bounded || !c.target.began.IsZero() && c.now.Sub(c.target.began) >= time.Second
 }
 
+// Backlog is how long what waits here to be sent will take, where the path is known to be too small for it; else 0.
+func (c *Conn) Backlog() time.Duration {
+	if !c.cc.bounded {
+		return 0
+	}
+	return time.Duration(float64(c.send.queuedBytes) / c.cc.rate.now * float64(time.Second))
+}
+
 // updateBitrate follows the overhead and tells the user of a target that has moved.
 func (c *Conn) updateBitrate(now time.Time) {
 	if !c.sender {

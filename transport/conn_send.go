@@ -181,7 +181,7 @@ func (c *Conn) sealPacket(now time.Time, b []byte, record sentPacket) int {
 	}
 	if record.eliciting {
 		c.cc.sent(len(out))
-		c.timer.setEarlier(timerProbe, now.Add(c.rtt.probeAfter()<<min(c.loss.probes, maxProbeBackoff)))
+		c.timer.setEarlier(timerProbe, now.Add(c.probeAfter()))
 	}
 	return len(out)
 }

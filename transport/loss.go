@@ -16,6 +16,9 @@ const (
 	tailRun            = 1.5                    // a mean run of losses from which on they do
 	sentMemory         = 500 * time.Millisecond // how long beyond a round trip a packet is remembered after its fate is known
 	maxProbeBackoff    = 4
+	silentProbes       = 2                      // without an answer: nobody is there
+	outageAfter        = 300 * time.Millisecond // without a report
+	maxProbeInterval   = 100 * time.Millisecond // beyond a round trip: an outage's end is to be noticed at once
 )
 
 // lossDetector calls packets lost by what arrived after them: by count and by time, as RFC 9002 section 6 and RACK (RFC 8985)
@@ -25,6 +28,8 @@ type lossDetector struct {
 	threshold uint64
 	reorder   time.Duration // extra time for stragglers, beyond a fraction of the round trip
 	probes    int           // questions since the last report
+	heard     time.Time     // when the last report came
+	blind     time.Time     // what was sent before was sent into an outage: its loss says nothing of the path
 	judged    uint64        // first packet number whose fate was open
 	rate      lossRate
 }
@@ -130,6 +135,11 @@ func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
 		return
 	}
 	c.loss.probes = 0
+	if now.Sub(c.loss.heard) > outageAfter+c.rtt.srtt() {
+		c.loss.blind = c.loss.newest.Add(-time.Microsecond)
+	}
+	c.loss.heard = now
+	c.send.heard(now, c)
 	if fresh && (!c.sent.any || newestPN > c.sent.largest) {
 		if newestAge < wire.FeedbackAgeMax { // an age at its limit may be any
 			c.rtt.sample(now, now.Sub(c.sent.get(newestPN).at)-time.Duration(newestAge)*Tick)
@@ -208,7 +218,9 @@ func (c *Conn) detectLosses(now time.Time) {
 // lost takes one packet as gone.
 func (c *Conn) lost(now time.Time, p *sentPacket) {
 	c.stats.PacketsLost++
-	c.loss.rate.note(true, c.cc.queueing())
+	if c.loss.probes <= 1 && p.at.After(c.loss.blind) {
+		c.loss.rate.note(true, c.cc.queueing())
+	}
 	c.requeue(now, p)
 }
 
@@ -257,11 +269,17 @@ func (c *Conn) probe(now time.Time) {
 	c.rearmProbe(now)
 }
 
+// probeAfter is the time to the next probe.
+func (c *Conn) probeAfter() time.Duration {
+	d := c.rtt.probeAfter()
+	return min(d<<min(c.loss.probes, maxProbeBackoff), d+maxProbeInterval)
+}
+
 // rearmProbe sets the probe timer from the newest packet in flight, backed off while probes get no answer.
 func (c *Conn) rearmProbe(now time.Time) {
 	if c.cc.inFlight == 0 {
 		c.timer.clear(timerProbe)
 		return
 	}
-	c.timer.set(timerProbe, now.Add(c.rtt.probeAfter()<<min(c.loss.probes, maxProbeBackoff)))
+	c.timer.set(timerProbe, now.Add(c.probeAfter()))
 }

@@ -23,6 +23,11 @@ const (
 	plannerExact  = 48 // missing symbols up to which the program is solved; beyond, the share is what counts
 	plannerMost   = 250
 
+	// However much is lost, no more is sent: beyond, a lower bitrate is what helps.
+	plannerTimes = 3
+	plannerSpare = 4
+	windowTimes  = 2.2
+
 	// priceOfMiss is what a block that does not arrive in time costs: with it, misses at a hop stay below one in a thousand.
 	priceOfMiss = 350.0
 	// runPrice times that, where losses come in runs: those share more than the model knows.
@@ -112,7 +117,7 @@ func (t *planTable) solve(class, missing, rounds int) {
 	}
 	for m := *known + 1; m <= missing; m++ {
 		best, choice := math.Inf(1), m
-		for s := m; s <= min(4*m+16, plannerMost); s++ { // to send less than what lacks would waste the round
+		for s := m; s <= min(plannerTimes*m+plannerSpare, plannerMost); s++ { // to send less than what lacks would waste the round
 			v := t.after(class, m, s, rounds)
 			if v+float64(s) < best {
 				best, choice = v+float64(s), s
@@ -179,7 +184,7 @@ func (t *planTable) share(n int) float64 {
 			if miss > 0 && before > miss {
 				part = min(1, math.Log(before/windowMiss)/math.Log(before/miss))
 			}
-			t.shares[n] = max(0, float64(r-1)+part) / float64(n)
+			t.shares[n] = min(windowTimes, max(0, float64(r-1)+part)/float64(n))
 			return t.shares[n]
 		}
 		before = miss

@@ -12,6 +12,7 @@ type item struct {
 	index  uint16
 	parity bool
 	again  bool           // a retransmission
+	late   bool           // in the queue of that name
 	window *sendWindow    // parity over a window; blk is nil
 	kind   rtmpchunk.Kind // of window
 }
