@@ -18,6 +18,7 @@ type PlayerConfig struct {
 	URL       crypto.URL    // a play URL
 	Reconnect time.Duration // how long to try after a loss of the network; default DefaultReconnect
 	MaxDelay  time.Duration // how long after its capture a frame is waited for; default a second, at most a minute
+	Smooth    bool          // hand frames out evenly, at a delay that adapts to the network, and not each as soon as it can be
 	Wait      time.Duration // how long a stream without a pusher is waited for, at the beginning and later; default DefaultWait
 	Suite     crypto.Suite  // default crypto.SuiteAESGCM
 
@@ -83,6 +84,7 @@ func DialPlayer(ctx context.Context, cfg PlayerConfig) (*Player, error) {
 	}
 	now := time.Now()
 	p := &Player{cfg: cfg, queue: newFrameQueue(), playout: transport.NewPlayout(cfg.MaxDelay, now), meter: meter{at: now}}
+	p.playout.SetSmooth(cfg.Smooth)
 	p.queue.wake = p.link.poke
 	p.link.origin = now
 	p.link.user = p

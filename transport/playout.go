@@ -46,7 +46,8 @@ type PlayoutStats struct {
 }
 
 // Playout puts packets and records back into messages, in the order in which the pusher sent them. It releases a message as
-// soon as it is whole and all before it have been released, skipped, or given up; it gives one up MaxDelay after its capture.
+// soon as it is whole and all before it have been released, skipped, or given up, or, if it is smooth, evenly, at a delay that nearly all
+// frames are whole within (Target); it gives one up MaxDelay after its capture.
 // Its order, and so its output, does not depend on the network.
 type Playout struct {
 	maxDelay time.Duration
@@ -71,6 +72,9 @@ type Playout struct {
 	lastRecord  [rtmpchunk.Slots]uint64 // order plus one of the newest record released, by slot
 	out         []Release               // decided, not polled yet: few
 	releasedEnd bool
+
+	smooth bool
+	target playoutTarget
 
 	body     []byte
 	payloads [][]byte
@@ -98,6 +102,12 @@ func NewPlayout(maxDelay time.Duration, origin time.Time) *Playout {
 	}
 	return &Playout{maxDelay: maxDelay, origin: origin, slots: make(map[uint64]*playSlot)}
 }
+
+// SetSmooth makes it release frames evenly: each Target after its capture, audio and video alike.
+func (p *Playout) SetSmooth(on bool) { p.smooth = on }
+
+// Target is how long after their capture frames are released if it is smooth, and should be shown if it is not. 0 while nothing is known.
+func (p *Playout) Target() time.Duration { return p.target.value }
 
 // Stats returns the counters.
 func (p *Playout) Stats() PlayoutStats { return p.stats }
@@ -212,6 +222,7 @@ func (p *Playout) Packet(now time.Time, k *Packet) {
 	p.stats.Held += len(k.Data)
 	if s.whole() {
 		s.complete = now
+		p.measure(s)
 	}
 }
 

@@ -31,6 +31,8 @@ func (p *Playout) Poll(now time.Time) (Release, bool) {
 			rec := s.record
 			p.releaseRecord(now, rec)
 			p.advance(s)
+		case s != nil && s.whole() && p.configured(s) && now.Before(p.showAt(s)):
+			return Release{}, false
 		case s != nil && s.whole() && p.configured(s):
 			r, ok := p.releaseFrame(s)
 			p.advance(s)
@@ -115,6 +117,21 @@ func (p *Playout) releaseFrame(s *playSlot) (Release, bool) {
 	return r, true
 }
 
+// measure takes a whole frame's delay for the target. Frames from before we joined tell nothing.
+func (p *Playout) measure(s *playSlot) {
+	if at := p.capturedAt(s); p.clockKnown && at.After(p.joined) {
+		p.target.note(s.complete, s.complete.Sub(at), p.maxDelay)
+	}
+}
+
+// showAt is when a whole frame's turn has come.
+func (p *Playout) showAt(s *playSlot) time.Time {
+	if !p.smooth || !p.clockKnown || s.record != nil {
+		return time.Time{}
+	}
+	return p.capturedAt(s).Add(p.target.value)
+}
+
 // capturedAt is when a frame was captured, by our clock.
 func (p *Playout) capturedAt(s *playSlot) time.Time {
 	clock := s.first.Sub(p.origin)
@@ -133,6 +150,11 @@ func (p *Playout) deadline() time.Time {
 		if p.clockKnown && s.record == nil {
 			if from = p.capturedAt(s); from.Before(p.joined) {
 				from = p.joined
+			}
+		}
+		if order == p.next && s.whole() && p.configured(s) {
+			if at := p.showAt(s); !at.IsZero() {
+				return at
 			}
 		}
 		return from.Add(p.maxDelay)

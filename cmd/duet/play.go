@@ -16,6 +16,7 @@ type playOptions struct {
 	urlFile   string
 	json      bool
 	maxDelay  time.Duration
+	smooth    bool
 	wait      time.Duration
 	reconnect time.Duration
 }
@@ -40,6 +41,7 @@ the pusher as can be:
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.output, "output", "", "FLV file to write, or - for standard output")
+	f.BoolVar(&o.smooth, "smooth", false, "write frames evenly, at a delay that adapts to the network, for a program that shows them as they come")
 	f.DurationVar(&o.maxDelay, "max-delay", 400*time.Millisecond, "how long after its capture a frame is waited for; one not whole by then is skipped")
 	f.DurationVar(&o.wait, "wait", client.DefaultWait, "how long to wait for a pusher")
 	f.DurationVar(&o.reconnect, "reconnect", client.DefaultReconnect, "how long to try after the network was lost")
@@ -61,7 +63,7 @@ func play(ctx context.Context, s streams, args []string, o *playOptions) error {
 	rep := newReporter(s, o.json, o.output == "-")
 	began := time.Now()
 	p, err := client.DialPlayer(ctx, client.PlayerConfig{
-		URL: u, Reconnect: o.reconnect, MaxDelay: o.maxDelay, Wait: o.wait, OnEvent: rep.as(""),
+		URL: u, Reconnect: o.reconnect, MaxDelay: o.maxDelay, Smooth: o.smooth, Wait: o.wait, OnEvent: rep.as(""),
 	})
 	if err != nil {
 		rep.finish(makeReport("play", time.Since(began), client.Stats{}, err))
