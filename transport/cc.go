@@ -65,7 +65,7 @@ func (g *congestion) report(now time.Time, n int, newest time.Time, rtt *rttEsti
 	if silence := now.Sub(g.reported); !g.reported.IsZero() && silence > staleAfter { // the path may be another by now
 		g.init(max(g.rate.now, g.rate.start/2))
 	}
-	standing := g.arrived.standing(g.rate.now)
+	standing := g.arrived.standing()
 	g.jitter.look(now, standing, newest.Sub(g.rate.dip), g.bounded)
 	if g.longer.look(now, standing, g.jitter.level(), g.bounded) {
 		g.arrived.rebase()
@@ -84,7 +84,7 @@ func (g *congestion) report(now time.Time, n int, newest time.Time, rtt *rttEsti
 	}
 	switch {
 	case g.bounded:
-		path := rtt.min()
+		path := max(rtt.min(), rtt.srtt()-standing)
 		if g.rival.on {
 			path = rtt.srtt()
 		}

@@ -9,54 +9,73 @@ const (
 	arrivalBuckets = 32
 	arrivalWindow  = 5 // buckets: frames come in bursts, these are three of them
 	arrivalCount   = 6
-	baseWindow     = 10 * time.Second       // a least delay is trusted for one to two of these
-	baseAge        = 160 * time.Millisecond // a least delay loses a tick each time: two clocks may part by 400 ppm
-	baseFrozen     = 60 * time.Second       // at most, while a rival keeps the queue filled
+
+	// At a bottleneck a datagram's own length takes time, which is no queue: datagrams are compared with others of about their size.
+	sizeClasses   = 3
+	sizeClassSpan = 400 // bytes
+
+	baseWindow = 10 * time.Second       // a least delay is trusted for one to two of these
+	baseAge    = 160 * time.Millisecond // a least delay loses a tick each time: two clocks may part by 400 ppm
+	baseFrozen = 60 * time.Second       // at most, while a rival keeps the queue filled
 )
 
 // arrivals keeps when bytes arrived, and how late: one-way delay in ticks, from which only differences mean anything, because the two
 // clocks have origins of their own.
 type arrivals struct {
-	bytes  [arrivalBuckets]int
-	count  [arrivalBuckets]int
-	least  [arrivalBuckets]transit
+	ring   [arrivalBuckets]arrivalsBucket
 	newest uint32 // number of the newest bucket, of 24 bits
 	any    bool
-	base   [2]transit // least, in this window and the one before
+	base   [2][sizeClasses]delay // least, in this window and the one before
 	rotate time.Time
 	aged   time.Time // until when the base has been aged
 }
 
-// transit is one datagram's way: its size matters, because at a bottleneck its own length takes time, which is no queue.
-type transit struct {
-	delay int32 // ticks
-	size  int32 // bytes, 0: none
+type arrivalsBucket struct {
+	bytes, count int
+	least        [sizeClasses]leastDelay
 }
 
-func (t transit) before(o transit) bool { return t.size > 0 && (o.size == 0 || t.delay-o.delay < 0) }
+// delay is a one-way delay in ticks, if there is one.
+type delay struct {
+	ticks int32
+	known bool
+}
+
+func (d delay) before(o delay) bool { return d.known && (!o.known || d.ticks-o.ticks < 0) }
+
+// leastDelay is the two least of some delays. The second counts: one datagram alone may have come a shorter way than all others, as a copy
+// that somebody else sent, and would make of that way's absence a queue.
+type leastDelay [2]delay
+
+func (l *leastDelay) take(d delay) {
+	switch {
+	case d.before(l[0]):
+		l[0], l[1] = d, l[0]
+	case d.before(l[1]):
+		l[1] = d
+	}
+}
 
 // note takes one packet's way: when it arrived on the peer's clock and when it left on ours, in ticks. While frozen, the base is kept: the
 // queue is known to stand.
 func (a *arrivals) note(now time.Time, arrived, left uint32, size int, frozen bool) {
-	t := transit{delay: int32(arrived - left), size: int32(size)}
 	bucket := arrived >> arrivalBits
 	if !a.any {
 		a.any = true
 		a.newest = bucket
-		a.base[1] = t
 		a.rotate = now.Add(baseWindow)
 		a.aged = now
 	}
 	for ; now.Sub(a.aged) >= baseAge; a.aged = a.aged.Add(baseAge) {
-		a.base[0].delay++
-		a.base[1].delay++
+		for i := range a.base {
+			for class := range a.base[i] {
+				a.base[i][class].ticks++
+			}
+		}
 	}
 	if now.After(a.rotate) && (!frozen || now.Sub(a.rotate) > baseFrozen) {
-		a.base = [2]transit{{}, a.base[0]}
+		a.base = [2][sizeClasses]delay{{}, a.base[0]}
 		a.rotate = now.Add(baseWindow)
-	}
-	if t.before(a.base[0]) {
-		a.base[0] = t
 	}
 	ahead := int32((bucket-a.newest)<<arrivalBits) >> arrivalBits
 	if ahead <= -arrivalBuckets {
@@ -68,49 +87,60 @@ func (a *arrivals) note(now time.Time, arrived, left uint32, size int, frozen bo
 	}
 	for ; ahead > 0; ahead-- {
 		a.newest++
-		i := a.newest % arrivalBuckets
-		a.bytes[i], a.count[i], a.least[i] = 0, 0, transit{}
+		*a.bucket(0) = arrivalsBucket{}
 	}
-	i := bucket % arrivalBuckets
-	a.bytes[i] += size
-	a.count[i]++
-	if t.before(a.least[i]) {
-		a.least[i] = t
-	}
+	b := &a.ring[bucket%arrivalBuckets]
+	b.bytes += size
+	b.count++
+	b.least[min(size/sizeClassSpan, sizeClasses-1)].take(delay{int32(arrived - left), true})
 }
 
-// rebase takes the least delay of late for the way's own.
-func (a *arrivals) rebase() {
-	if t := a.recent(); t.size > 0 {
-		a.base = [2]transit{t, t}
-	}
+// bucket is the one so many before the newest.
+func (a *arrivals) bucket(back uint32) *arrivalsBucket {
+	return &a.ring[(a.newest-back)%arrivalBuckets]
 }
 
 // recent is the least of the last arrivalWindow, or of arrivalCount packets where they come slowly: one alone would show its own jitter.
-func (a *arrivals) recent() transit {
-	least, count := transit{}, 0
+func (a *arrivals) recent() (least [sizeClasses]delay) {
+	var pairs [sizeClasses]leastDelay
+	count := 0
 	for k := uint32(0); k < arrivalWindow || count < arrivalCount && k < arrivalBuckets; k++ {
-		count += a.count[(a.newest-k)%arrivalBuckets]
-		if t := a.least[(a.newest-k)%arrivalBuckets]; t.before(least) {
-			least = t
+		b := a.bucket(k)
+		count += b.count
+		for class := range pairs {
+			pairs[class].take(b.least[class][0])
+			pairs[class].take(b.least[class][1])
 		}
+	}
+	for class := range pairs {
+		least[class] = pairs[class][1]
 	}
 	return least
 }
 
-// standing is the queue that stood on the path all through the last arrivalWindow, if the path carries rate bytes a second.
-func (a *arrivals) standing(rate float64) time.Duration {
+// rebase takes the least delay of late for the way's own.
+func (a *arrivals) rebase() {
 	least := a.recent()
-	base := a.base[0]
-	if a.base[1].before(base) {
-		base = a.base[1]
-	}
-	if least.size == 0 {
-		return 0
-	}
-	queue := time.Duration(least.delay-base.delay) * Tick
-	if longer := least.size - base.size; longer > 0 {
-		queue -= time.Duration(float64(longer) / rate * float64(time.Second))
+	a.base = [2][sizeClasses]delay{least, least}
+}
+
+// standing is the queue that stood on the path all through the last arrivalWindow.
+func (a *arrivals) standing() time.Duration {
+	queue, any := time.Duration(0), false
+	for class, least := range a.recent() {
+		if !least.known {
+			continue
+		}
+		if least.before(a.base[0][class]) {
+			a.base[0][class] = least
+		}
+		base := a.base[0][class]
+		if a.base[1][class].before(base) {
+			base = a.base[1][class]
+		}
+		if q := time.Duration(least.ticks-base.ticks) * Tick; !any || q < queue {
+			queue, any = q, true
+		}
 	}
 	return max(0, queue)
 }
@@ -119,7 +149,7 @@ func (a *arrivals) standing(rate float64) time.Duration {
 func (a *arrivals) rate() float64 {
 	sum := 0
 	for k := range uint32(arrivalWindow) {
-		sum += a.bytes[(a.newest-1-k)%arrivalBuckets]
+		sum += a.bucket(k + 1).bytes
 	}
 	return float64(sum) / (arrivalWindow * arrivalBucket.Seconds())
 }

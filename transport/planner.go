@@ -27,6 +27,8 @@ const (
 	plannerTimes = 3
 	plannerSpare = 4
 	windowTimes  = 2.2
+	// narrowShare of the media is the most that parity takes on a path that is known to be small.
+	narrowShare = 0.6
 
 	// priceOfMiss is what a block that does not arrive in time costs: with it, misses at a hop stay below one in a thousand.
 	priceOfMiss = 350.0
@@ -93,11 +95,20 @@ func (p *planner) table(loss, run float64) *planTable {
 
 // symbols is how many to send now for missing ones.
 func (p *planner) symbols(missing int, b *Plan) int {
+	n := p.wanted(missing, b)
+	if b.Narrow && n > missing {
+		n = min(n, missing+1+int(narrowShare*float64(missing)))
+	}
+	return n
+}
+
+// wanted is what would be best without regard to what it takes away.
+func (p *planner) wanted(missing int, b *Plan) int {
 	if missing <= 0 || b.Loss < lossFloor || b.Queued {
 		return missing
 	}
 	if missing > plannerExact {
-		return (p.symbols(plannerExact, b)*missing + plannerExact - 1) / plannerExact
+		return (p.wanted(plannerExact, b)*missing + plannerExact - 1) / plannerExact
 	}
 	class := classOf(b)
 	t := p.table(b.Loss, b.Burst)
@@ -168,7 +179,11 @@ func (p *planner) Window(b Plan) float64 {
 	if b.Window == 0 || b.Loss < lossFloor || b.Queued {
 		return 0
 	}
-	return p.table(b.Loss, b.Burst).share(min(b.Window, plannerExact))
+	share := p.table(b.Loss, b.Burst).share(min(b.Window, plannerExact))
+	if b.Narrow {
+		share = min(share, narrowShare)
+	}
+	return share
 }
 
 // share is the parity for each of n packets.

@@ -18,6 +18,7 @@ type Plan struct {
 	Slack  time.Duration // that is left after those rounds
 	Later  bool          // Left ends where the next hop needs the block: what comes after is late, not lost
 	Window int           // packets that parity over a window would help, this block's among them; 0: there is no window
+	Narrow bool          // the path is known to be small: what repairs take, media lacks
 	Queued bool          // a queue stands on the path: what is sent now makes it longer
 }
 
@@ -51,6 +52,7 @@ const (
 func (c *Conn) plan(now time.Time, b *block) Plan {
 	p := Plan{
 		K: b.k, Video: b.video, Key: b.key, Loss: c.loss.rate.estimate(), Burst: c.loss.rate.burst, RTT: c.rtt.srtt(), Left: b.deadline.Sub(now),
+		Narrow: c.cc.bounded,
 		Queued: c.cc.queue > queueTolerance,
 	}
 	if c.send.arrival > 0 && c.send.arrival < c.send.budget {
