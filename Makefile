@@ -10,7 +10,7 @@ CORE = ./crypto/... ./fec/... ./rtmpchunk/... ./transport/... ./bench/netem/...
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz wasm ffmpeg demo clip check long
+.PHONY: help build test race lint fmt fuzz wasm ffmpeg worlds compare demo clip check long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ wasm: ## core packages build for the browser
 ffmpeg: ## the tests that need ffmpeg
 	$(GO) test -count=1 -tags ffmpeg ./gateway/... ./cmd/duet/...
 
+worlds: ## 200 random worlds of a relay, held to its laws
+	DUET_WORLDS=200 $(GO) test -count=1 -run TestWorlds ./relay
+
+compare: ## the same frames through other protocols beside ours, in short; about 90 s
+	$(GO) run -C bench/compare . --quick --loss 10 --require duet-first
+
 demo: ## a call on this machine, from end to end
 	$(GO) run ./cmd/duet demo
 
@@ -51,6 +57,9 @@ check: ## everything that has to pass before a change goes in
 
 long: ## what is too long for every change: figures of the transport, the ffmpeg tests on a minute of video, fuzzing for 5 minutes a target
 	for loss in 0 0.02 0.05 0.1 0.2; do $(GO) run ./cmd/duet bench link --loss $$loss --duration 300s || exit 1; done
-	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops' ./relay
+	$(GO) run ./cmd/duet bench rmcat
+	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops|TestLossStep|TestOutageOfASecond|TestThinning' ./relay
+	DUET_WORLDS=10000 $(GO) test -count=1 -timeout=60m -run TestWorlds ./relay
+	$(GO) run -C bench/compare .
 	DUET_LONG=1 $(GO) test -count=1 -timeout=60m -tags ffmpeg ./gateway/... ./cmd/duet/...
 	$(MAKE) fuzz FUZZTIME=5m

@@ -35,7 +35,7 @@ var table = []row{
 	{dir: "."},
 	{dir: "cmd/duet", imports: []string{
 		"bench", "web", "gateway", "signaling", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
-	{dir: "bench", imports: []string{"client", "relay", "relay/udp", "transport", "transport/transporttest", "transport/wire", "bench/netem", "rtmpchunk", "fec", "crypto"}},
+	{dir: "bench", imports: []string{"client", "relay", "relay/udp", "transport", "transport/transporttest", "transport/wire", "bench/netem", "bench/tcp", "rtmpchunk", "fec", "crypto"}},
 	{dir: "web"},
 	{dir: "gateway", imports: []string{"rtmpchunk", "crypto"}},
 	{dir: "signaling", imports: []string{"crypto"}},
@@ -47,6 +47,7 @@ var table = []row{
 	{dir: "transport", core: true, imports: []string{"transport/wire", "rtmpchunk", "fec", "crypto"}},
 	{dir: "transport/wire", core: true},
 	{dir: "bench/netem", core: true},
+	{dir: "bench/tcp", core: true},
 	{dir: "rtmpchunk", core: true, modules: []string{"github.com/pion/rtp"}},
 	{dir: "fec", core: true, modules: []string{"github.com/klauspost/reedsolomon"}},
 	{dir: "crypto", core: true, modules: []string{"github.com/flynn/noise", "golang.org/x/crypto"}},

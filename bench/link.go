@@ -1,343 +1,157 @@
 package bench
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net/netip"
 	"time"
 
 	"duet/bench/netem"
-	"duet/crypto"
-	"duet/relay"
-	"duet/rtmpchunk"
 	"duet/transport"
-	"duet/transport/transporttest"
-	"duet/transport/wire"
 )
 
-// LinkConfig describes one call in virtual time: a pusher, a relay and a player, joined by links that lose, delay and narrow. The zero
-// value of a field has the default named beside it.
+// LinkConfig describes one call: a pusher, a relay and a player, joined by links that lose, delay and narrow. The zero value of a field
+// has the default named beside it. Links are the same on every hop, each with chances of its own; the rate is in the media's direction.
 type LinkConfig struct {
-	Hops     int           // 2; with 1 the link from relay to player is perfect
-	Burst    float64       // mean run of losses in datagrams, 1 or less: independent
-	Loss     float64       // share of datagrams lost, on each hop, in each direction
-	RTT      time.Duration // 50 ms, of each hop
-	Jitter   time.Duration //
-	Rate     int64         // bit/s of the bottleneck in the media direction, 0 unlimited
-	Deadline time.Duration // 200 ms, capture to playout
-	Duration time.Duration // 60 s
-	Seed     uint64
-	Bitrate  int // 1,500,000 bit/s of video
-	FPS      int // 30
-	GOP      int // 60 frames between key frames
-	KeySize  int // 3: a key frame is so many times the size of another
-	Policy   transport.Policy
+	Hops       int           // 2; with 1 the link from relay to player is perfect
+	Loss       float64       // share of datagrams lost, on each hop, in each direction
+	Burst      float64       // mean run of losses in datagrams, 1 or less: independent
+	RTT        time.Duration // 50 ms, of each hop; negative: none
+	Jitter     time.Duration // most that is added to the way, drawn for each datagram
+	Reorder    bool          // a datagram with less jitter may overtake
+	Rate       int64         // bit/s of the bottleneck, 0 unlimited
+	Queue      time.Duration // netem.DefaultQueue: longest wait at the bottleneck
+	Duplicate  float64       // share of datagrams that come twice
+	QueueBytes int           // size of the queue, in place of Queue
+	Trace      *netem.Trace  // of the bottleneck's capacity, in place of Rate
+	TraceName  string        // what to call it
+	Deadline   time.Duration // 200 ms, capture to playout
+	Duration   time.Duration // 60 s
+	Seed       uint64
+
+	Bitrate      int  // 1,500,000 bit/s of video at most
+	MinBitrate   int  // 100,000 bit/s of video at least, or Bitrate if that is less
+	StartBitrate int  // 1,000,000 bit/s of video to begin with, within the two
+	Fixed        bool // make Bitrate all the time, whatever the network carries
+	FPS          int  // 30
+	GOP          int  // 60 frames between key frames
+	KeySize      int  // 3: a key frame is so many times the size of another
+
+	// Policy of every sender; default a planner for each session. In a sweep it must be one that goroutines can share.
+	Policy transport.Policy
+
+	Series   bool                // let the report have its Series
+	Progress func(share float64) // is told now and then how much is done, by the goroutine that runs the call
 }
 
-func (c *LinkConfig) setDefaults() error {
-	set := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
+// Defaults and limits of LinkConfig.
+const (
+	maxLinkLoss     = 0.9
+	maxLinkBurst    = 1000
+	maxLinkTime     = time.Minute // of every time but the call's
+	maxLinkDuration = 24 * time.Hour
+	maxLinkQueue    = 64 << 20
+	minLinkRate     = 10_000
+	maxLinkRate     = 10_000_000_000
+	minLinkBitrate  = 10_000
+	maxLinkBitrate  = 100_000_000
+	maxLinkFPS      = 240
+)
+
+// DefaultLink returns the configuration of a call with its defaults and seed 1. Bitrates that follow from Bitrate are left to follow.
+func DefaultLink() LinkConfig {
+	c := LinkConfig{Seed: 1}
+	c.setDefaults()
+	c.MinBitrate, c.StartBitrate = 0, 0
+	return c
+}
+
+func (c *LinkConfig) setDefaults() {
+	setZero(&c.Hops, 2)
+	setZero(&c.Bitrate, 1_500_000)
+	setZero(&c.MinBitrate, min(100_000, c.Bitrate))
+	setZero(&c.StartBitrate, min(max(1_000_000, c.MinBitrate), c.Bitrate))
+	setZero(&c.FPS, 30)
+	setZero(&c.GOP, 60)
+	setZero(&c.KeySize, 3)
+	setZero(&c.RTT, 50*time.Millisecond)
+	setZero(&c.Queue, netem.DefaultQueue)
+	setZero(&c.Deadline, 200*time.Millisecond)
+	setZero(&c.Duration, time.Minute)
+}
+
+// setZero gives a field that has no value its default.
+func setZero[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
 	}
-	set(&c.Hops, 2)
-	set(&c.Bitrate, 1_500_000)
-	set(&c.FPS, 30)
-	set(&c.GOP, 60)
-	set(&c.KeySize, 3)
-	for v, d := range map[*time.Duration]time.Duration{&c.RTT: 50 * time.Millisecond, &c.Deadline: 200 * time.Millisecond, &c.Duration: time.Minute} {
-		if *v == 0 {
-			*v = d
-		}
-	}
+}
+
+// Check reports what is wrong with the configuration, and what would be right.
+func (c LinkConfig) Check() error {
+	c.setDefaults()
+	within := func(d, most time.Duration) bool { return d >= 0 && d <= most }
 	switch {
 	case c.Hops != 1 && c.Hops != 2:
 		return fmt.Errorf("hops must be 1 or 2, not %d", c.Hops)
-	case c.Loss < 0 || c.Loss > 0.9:
-		return fmt.Errorf("loss must be from 0 to 0.9, not %v", c.Loss)
-	case c.RTT < 0 || c.Jitter < 0 || c.Deadline <= 0 || c.Duration <= 0 || c.Duration > 24*time.Hour:
-		return errors.New("times must be positive, and the call at most a day long")
-	case c.Bitrate < 10_000 || c.Bitrate > 100_000_000 || c.FPS < 1 || c.FPS > 240 || c.GOP < 1 || c.KeySize < 1:
-		return errors.New("the video must have 10 kbit/s to 100 Mbit/s and 1 to 240 frames a second")
+	case !(c.Loss >= 0 && c.Loss <= maxLinkLoss):
+		return fmt.Errorf("loss must be a share from 0 to %v, such as 0.05, not %v", maxLinkLoss, c.Loss)
+	case !(c.Burst >= 0 && c.Burst <= maxLinkBurst):
+		return fmt.Errorf("burst must be a number of datagrams from 0 to %d, not %v", maxLinkBurst, c.Burst)
+	case c.Burst > 1 && c.Loss*(c.Burst+1) > c.Burst:
+		return fmt.Errorf("losses in runs of %v leave no room between them for a loss of %v: at most %.2f, or longer runs", c.Burst, c.Loss, c.Burst/(c.Burst+1))
+	case !within(max(c.RTT, 0), maxLinkTime), !within(c.Jitter, maxLinkTime), !within(c.Queue, maxLinkTime), !within(c.Deadline, maxLinkTime):
+		return fmt.Errorf("rtt, jitter, queue and deadline must be from 0 to %v", maxLinkTime)
+	case !(c.Duplicate >= 0 && c.Duplicate <= 1):
+		return fmt.Errorf("duplicate must be a share from 0 to 1, not %v", c.Duplicate)
+	case c.QueueBytes < 0 || c.QueueBytes > maxLinkQueue:
+		return fmt.Errorf("queue-bytes must be from 0 to %d, not %d", maxLinkQueue, c.QueueBytes)
+	case c.Duration <= 0 || c.Duration > maxLinkDuration:
+		return fmt.Errorf("duration must be positive and at most %v, not %v", maxLinkDuration, c.Duration)
+	case c.Rate != 0 && (c.Rate < minLinkRate || c.Rate > maxLinkRate):
+		return fmt.Errorf("rate must be 0 for none or from %s to %sbit/s, not %d", bits(minLinkRate), bits(maxLinkRate), c.Rate)
+	case c.Bitrate < minLinkBitrate || c.Bitrate > maxLinkBitrate:
+		return fmt.Errorf("bitrate must be from %s to %sbit/s, not %d", bits(minLinkBitrate), bits(maxLinkBitrate), c.Bitrate)
+	case c.MinBitrate < minLinkBitrate || c.MinBitrate > c.Bitrate || c.StartBitrate < c.MinBitrate || c.StartBitrate > c.Bitrate:
+		return fmt.Errorf("the video's bitrates must not fall: %sbit/s, then min-bitrate %s, start-bitrate %s, bitrate %s",
+			bits(minLinkBitrate), bits(int64(c.MinBitrate)), bits(int64(c.StartBitrate)), bits(int64(c.Bitrate)))
+	case c.FPS < 1 || c.FPS > maxLinkFPS || c.GOP < 1 || c.KeySize < 1:
+		return fmt.Errorf("fps must be from 1 to %d, gop and the key frames' size at least 1", maxLinkFPS)
 	}
 	return nil
 }
 
-// Quantiles of a time, in milliseconds.
-type Quantiles struct {
-	P50 float64 `json:"p50"`
-	P95 float64 `json:"p95"`
-	P99 float64 `json:"p99"`
+// prepared is the configuration with its defaults, checked.
+func (c LinkConfig) prepared() (LinkConfig, error) {
+	if err := c.Check(); err != nil {
+		return c, fmt.Errorf("bench: %w", err)
+	}
+	c.setDefaults()
+	return c, nil
 }
 
-// LinkReport is what came of a call. Ratios of bytes are UDP payload over the bytes of audio and video messages.
-type LinkReport struct {
-	Seed          uint64     `json:"seed"`
-	Frames        int        `json:"frames"` // of video
-	AudioFrames   int        `json:"audio_frames"`
-	OnTime        float64    `json:"on_time_ratio"`       // video frames whole within the deadline
-	AudioOnTime   float64    `json:"audio_on_time_ratio"` //
-	Delay         Quantiles  `json:"delay_ms"`            // capture to frame complete
-	Release       Quantiles  `json:"release_ms"`          // capture to release in order
-	HopBytes      [2]float64 `json:"hop_bytes_ratio"`     // in the media direction
-	FeedbackBytes [2]float64 `json:"feedback_ratio"`      // against it
-	Redundancy    [2]float64 `json:"redundancy"`          // retransmissions and parity over packets
+// limits are the transport's, which counts audio too.
+func (c *LinkConfig) limits() transport.BitrateLimits {
+	return transport.BitrateLimits{Min: int64(c.MinBitrate) + linkAudioRate, Start: int64(c.StartBitrate) + linkAudioRate, Max: int64(c.Bitrate) + linkAudioRate}
 }
 
-// linkCall is a call while it runs.
-type linkCall struct {
-	cfg        LinkConfig
-	net        *transporttest.Network
-	loop       *relay.Loop
-	push, play *transport.Conn
-	playout    *transport.Playout
-	packetizer *rtmpchunk.Packetizer
-	rng        *rand.Rand
-	keys       *crypto.TokenKeys
+// bottlenecked reports whether the media's links have a bottleneck.
+func (c *LinkConfig) bottlenecked() bool { return c.Rate > 0 || c.Trace != nil }
 
-	captured  []time.Time // by order
-	complete  [2][]time.Duration
-	release   []time.Duration
-	onTime    [2]int
-	sent      [2]int
-	messages  int // bytes
-	bytes     [2]int
-	back      [2]int
-	clock     [2]uint64
-	clockSet  bool
-	connected bool
-	failed    error
+// neck is the bottleneck alone.
+func (c *LinkConfig) neck() netem.Config {
+	return netem.Config{Rate: c.Rate, Queue: c.Queue, QueueBytes: c.QueueBytes, Trace: c.Trace}
 }
 
-var (
-	linkPusher = netip.MustParseAddrPort("192.0.2.10:1000")
-	linkPlayer = netip.MustParseAddrPort("192.0.2.20:2000")
-	linkRelay  = transporttest.RelayAddr
-)
-
-const linkStream = "live/bench"
-
-// RunLink runs one call to its end, in virtual time.
-func RunLink(ctx context.Context, cfg LinkConfig) (*LinkReport, error) {
-	if err := cfg.setDefaults(); err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	c := &linkCall{cfg: cfg, net: transporttest.NewNetwork(), keys: crypto.NewTokenKeys(1, [32]byte{7}), rng: rand.New(rand.NewPCG(cfg.Seed, 1))} //nolint:gosec // sizes of frames, the same for the same seed
-	c.loop = relay.NewLoop(c.net.Now(), relay.Config{Key: transporttest.ServerKey(), Tokens: c.keys, Policy: cfg.Policy},
-		transporttest.Reader(cfg.Seed+1), func() {})
-	c.net.Add(linkRelay, c.loop, nil)
-	c.net.Tap = c.count
-	var err error
-	if c.play, err = c.dial(wire.RolePlay, cfg.Seed+2); err != nil {
-		return nil, err
-	}
-	if c.push, err = c.dial(wire.RolePush, cfg.Seed+3); err != nil {
-		return nil, err
-	}
-	c.push.SetStreamClock(0)
-	c.playout = transport.NewPlayout(cfg.Deadline, c.net.Now())
-	c.packetizer = rtmpchunk.NewPacketizer(uint32(cfg.Seed))
-	c.net.Add(linkPusher, c.push, c.drainPusher)
-	c.net.Add(linkPlayer, &linkListener{Conn: c.play, c: c}, c.drainPlayer)
-	c.net.Join(linkPusher, linkRelay, c.hop(1, true), c.hop(2, false))
-	if cfg.Hops == 2 {
-		c.net.Join(linkPlayer, linkRelay, c.hop(3, false), c.hop(4, true))
-	} else {
-		c.net.Join(linkPlayer, linkRelay, netem.Config{}, netem.Config{})
-	}
-	c.net.Kick(linkPlayer)
-	c.net.Kick(linkPusher)
-	if !c.net.RunUntil(10*time.Second, func() bool { return c.connected && c.loop.Snapshot().Players > 0 }) {
-		return nil, errors.New("bench: the call was not set up within 10 s")
-	}
-	c.net.Run(2 * time.Second)
-	c.bytes, c.back = [2]int{}, [2]int{}
-	if err := c.talk(ctx); err != nil {
-		return nil, err
-	}
-	return c.report(), nil
-}
-
-func (c *linkCall) hop(n uint64, media bool) netem.Config {
-	cfg := netem.Config{Delay: c.cfg.RTT / 2, Jitter: c.cfg.Jitter, Loss: c.cfg.Loss, Burst: c.cfg.Burst, Seed: c.cfg.Seed*16 + n}
-	if media {
-		cfg.Rate = c.cfg.Rate
-	}
-	return cfg
-}
-
-func (c *linkCall) dial(role wire.Role, seed uint64) (*transport.Conn, error) {
-	action := crypto.ActionPush
-	if role == wire.RolePlay {
-		action = crypto.ActionPlay
-	}
-	token, err := c.keys.Mint(crypto.Token{Action: action, KeyID: 1, Expiry: transporttest.Start.Add(48 * time.Hour), Stream: linkStream})
-	if err != nil {
-		return nil, fmt.Errorf("bench: %w", err)
-	}
-	cfg := transporttest.ClientConfig(role, seed)
-	cfg.Stream, cfg.Token, cfg.Budget, cfg.Policy = linkStream, token, c.cfg.Deadline, c.cfg.Policy
-	return transport.New(c.net.Now(), cfg)
-}
-
-// count notes every datagram as it is sent.
-func (c *linkCall) count(from, to netip.AddrPort, b []byte) [][]byte {
-	switch {
-	case from == linkPusher:
-		c.bytes[0] += len(b)
-	case to == linkPusher:
-		c.back[0] += len(b)
-	case to == linkPlayer:
-		c.bytes[1] += len(b)
-	default:
-		c.back[1] += len(b)
-	}
-	return [][]byte{b}
-}
-
-func (c *linkCall) drainPusher(now time.Time) {
-	for {
-		e, ok := c.push.PollEvent()
-		if !ok {
-			return
-		}
-		switch e.Kind {
-		case transport.EventAccepted:
-			c.control(now, &wire.Control{Type: wire.ControlStart, Instance: c.packetizer.Instance(), Order: c.packetizer.Next()})
-			c.connected = true
-		case transport.EventClosed:
-			c.failed = fmt.Errorf("bench: the pusher's session ended: %s", e.Reason)
-		default:
-		}
+// wire is the rest of a link; n is another for each link of a call.
+func (c *LinkConfig) wire(n uint64) netem.Config {
+	return netem.Config{
+		Delay: max(c.RTT, 0) / 2, Jitter: c.Jitter, Reorder: c.Reorder, Loss: c.Loss, Burst: c.Burst, Duplicate: c.Duplicate, Seed: c.Seed*16 + n,
 	}
 }
 
-func (c *linkCall) control(now time.Time, m *wire.Control) {
-	if err := c.push.SendControl(now, m); err != nil && c.failed == nil {
-		c.failed = fmt.Errorf("bench: %w", err)
-	}
-}
-
-// linkListener is the player's Conn with its playout's deadlines.
-type linkListener struct {
-	*transport.Conn
-	c *linkCall
-}
-
-// Deadline is the earlier of the two.
-func (l *linkListener) Deadline() time.Time {
-	at, d := l.Conn.Deadline(), l.c.playout.Deadline()
-	if at.IsZero() || !d.IsZero() && d.Before(at) {
-		return d
-	}
-	return at
-}
-
-func (c *linkCall) drainPlayer(now time.Time) {
-	for {
-		e, ok := c.play.PollEvent()
-		if !ok {
-			break
-		}
-		switch e.Kind {
-		case transport.EventPacket:
-			c.playout.Packet(now, e.Packet)
-		case transport.EventControl:
-			m := e.Control
-			switch m.Type {
-			case wire.ControlStart:
-				c.playout.Start(now, &m)
-			case wire.ControlSkip:
-				c.playout.Skip(&m)
-			case wire.ControlRecord:
-				c.playout.Record(now, &m)
-			case wire.ControlEnd:
-				c.playout.End(now, &m)
-			case wire.ControlClock:
-				c.clock, c.clockSet = m.Clock, true
-			default:
-			}
-		case transport.EventClosed:
-			c.failed = fmt.Errorf("bench: the player's session ended: %s", e.Reason)
-		default:
-		}
-	}
-	if off, ok := c.play.PeerClock(now); ok && c.clockSet {
-		c.playout.SetClock(time.Duration(c.clock[0]-c.clock[1])*time.Microsecond + off)
-	}
-	for {
-		r, ok := c.playout.Poll(now)
-		if !ok {
-			return
-		}
-		if r.Kind != transport.ReleaseMessage || !r.Media {
-			continue
-		}
-		order := int(r.Header.Order)
-		for order+65536 < len(c.captured) && c.captured[order+65536].Before(now) {
-			order += 65536
-		}
-		took := r.Complete.Sub(c.captured[order])
-		c.complete[r.Header.Kind] = append(c.complete[r.Header.Kind], took)
-		c.release = append(c.release, now.Sub(c.captured[order]))
-		if took <= c.cfg.Deadline {
-			c.onTime[r.Header.Kind]++
-		}
-	}
-}
-
-// talk pushes the call's media and waits until what is under way has come.
-func (c *linkCall) talk(ctx context.Context) error {
-	start := c.net.Now()
-	size := c.cfg.Bitrate / 8 / c.cfg.FPS * c.cfg.GOP / (c.cfg.GOP - 1 + c.cfg.KeySize)
-	for v, a := 0, 0; ; {
-		if ctx.Err() != nil {
-			return fmt.Errorf("bench: %w", ctx.Err())
-		}
-		vt, at := time.Duration(v)*time.Second/time.Duration(c.cfg.FPS), time.Duration(a)*time.Second/50
-		if min(vt, at) >= c.cfg.Duration || c.failed != nil {
-			break
-		}
-		c.net.Run(start.Add(min(vt, at)).Sub(c.net.Now()))
-		if vt <= at {
-			n, first := size*(80+c.rng.IntN(41))/100, byte(0x27)
-			if v%c.cfg.GOP == 0 {
-				n, first = size*c.cfg.KeySize, 0x17
-			}
-			body := make([]byte, max(n, 6))
-			body[0], body[1] = first, 1
-			c.send(rtmpchunk.Message{Type: rtmpchunk.TypeVideo, Timestamp: uint32(vt / time.Millisecond), Payload: body})
-			v++
-		} else {
-			body := make([]byte, 120)
-			body[0], body[1] = 0xaf, 1
-			c.send(rtmpchunk.Message{Type: rtmpchunk.TypeAudio, Timestamp: uint32(at / time.Millisecond), Payload: body})
-			a++
-		}
-	}
-	c.net.Run(2*c.cfg.Deadline + 4*c.cfg.RTT)
-	return c.failed
-}
-
-func (c *linkCall) send(m rtmpchunk.Message) {
-	now := c.net.Now()
-	c.captured = append(c.captured, now)
-	c.messages += len(m.Payload)
-	if m.Type == rtmpchunk.TypeVideo {
-		c.sent[rtmpchunk.Video]++
-	} else {
-		c.sent[rtmpchunk.Audio]++
-	}
-	_, err := c.packetizer.Push(m, transport.Ticks(c.push.Clock(now)), func() []byte { return make([]byte, 0, rtmpchunk.MaxPacket) },
-		func(b []byte, h rtmpchunk.Header) {
-			if err := c.push.Send(now, &transport.Packet{Header: h, Data: b}); err != nil && c.failed == nil {
-				c.failed = fmt.Errorf("bench: %w", err)
-			}
-		})
-	if err != nil && c.failed == nil {
-		c.failed = fmt.Errorf("bench: %w", err)
-	}
-	c.net.Kick(linkPusher)
+// whole is a link with its bottleneck.
+func (c *LinkConfig) whole(n uint64) netem.Config {
+	l := c.wire(n)
+	l.Rate, l.Queue, l.QueueBytes, l.Trace = c.Rate, c.Queue, c.QueueBytes, c.Trace
+	return l
 }

@@ -6,22 +6,31 @@ import (
 )
 
 func TestNoAllocation(t *testing.T) {
-	l := NewLink(Config{Delay: 20 * ms, Jitter: 5 * ms, Rate: 10e6, Loss: .1})
-	b := make([]byte, 1200)
-	var buf [1500]byte
-	now := origin
-	step := func() {
-		now = now.Add(ms)
-		l.Send(now, b)
-		for ok := true; ok; {
-			_, ok = l.Receive(now, buf[:])
+	lte, err := NamedTrace("lte")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, cfg := range map[string]Config{
+		"rate":  {Delay: 20 * ms, Jitter: 5 * ms, Rate: 10e6, Loss: .1, Burst: 3, Duplicate: .1, Mark: ms},
+		"trace": {Delay: 20 * ms, Jitter: 5 * ms, Reorder: true, Trace: lte, Loss: .1, BurstTime: 20 * ms, QueueBytes: 20_000},
+	} {
+		l := NewLink(cfg)
+		b := make([]byte, 1200)
+		var buf [1500]byte
+		now := origin
+		step := func() {
+			now = now.Add(ms)
+			l.Send(now, b)
+			for ok := true; ok; {
+				_, ok = l.Receive(now, buf[:])
+			}
 		}
-	}
-	for range 1000 {
-		step()
-	}
-	if n := testing.AllocsPerRun(1000, step); n != 0 {
-		t.Errorf("%v allocations a datagram", n)
+		for range 5000 {
+			step()
+		}
+		if n := testing.AllocsPerRun(1000, step); n != 0 {
+			t.Errorf("%s: %v allocations a datagram", name, n)
+		}
 	}
 }
 

@@ -11,13 +11,13 @@ type wire struct {
 
 // push puts a datagram on the wire at the time at which it left the bottleneck.
 func (w *wire) push(at time.Time, d datagram, c *Config) {
-	d.due = at.Add(c.Delay + time.Duration(d.jitter*float64(c.Jitter)))
-	if d.due.Before(w.last) {
+	d.at = at.Add(c.Delay + time.Duration(d.jitter*float64(c.Jitter)))
+	if d.at.Before(w.last) {
 		if !c.Reorder {
-			d.due = w.last
+			d.at = w.last
 		}
 	} else {
-		w.last = d.due
+		w.last = d.at
 	}
 	d.seq = w.entered
 	w.entered++
@@ -61,8 +61,8 @@ func (w *wire) pop() datagram {
 }
 
 func (d *datagram) before(o *datagram) bool {
-	if d.due.Equal(o.due) {
+	if d.at.Equal(o.at) {
 		return d.seq < o.seq
 	}
-	return d.due.Before(o.due)
+	return d.at.Before(o.at)
 }

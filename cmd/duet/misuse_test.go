@@ -40,21 +40,3 @@ func TestMisuse(t *testing.T) {
 		t.Errorf("version: exit %d: %s", r.code, r.out)
 	}
 }
-
-// A call over bad links in virtual time is told as a table or as JSON, and nonsense is refused.
-func TestBenchLink(t *testing.T) {
-	t.Parallel()
-	args := []string{"bench", "link", "--loss", "0.05", "--duration", "10s", "--seed", "3"}
-	r := duet(t.Context(), nil, args...)
-	if r.code != exitDone || !strings.Contains(r.out.String(), "video on time") || !strings.Contains(r.out.String(), "hop 2") {
-		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
-	}
-	r = duet(t.Context(), nil, append(args, "--json")...)
-	lines := jsonLines(t, r.out.String())
-	if len(lines) != 1 || lines[0]["frames"] != 300.0 || lines[0]["seed"] != 3.0 || lines[0]["on_time_ratio"].(float64) < 0.99 {
-		t.Errorf("exit %d: %s", r.code, r.out)
-	}
-	if r := duet(t.Context(), nil, "bench", "link", "--loss", "7"); r.code != exitFailed || !strings.Contains(r.err.String(), "loss must be") {
-		t.Errorf("exit %d: %s", r.code, r.err)
-	}
-}
