@@ -149,6 +149,19 @@ func (c *LinkConfig) wire(n uint64) netem.Config {
 	}
 }
 
+// back is a link in the direction of the reports: what loses a run of media loses, for as long, what comes the other way, which is few.
+func (c *LinkConfig) back(n uint64) netem.Config {
+	l := c.wire(n)
+	if c.Burst > 1 {
+		every := float64(linkPacketBits) / float64(int64(c.Bitrate)+linkAudioRate) // seconds from one packet of media to the next
+		l.BurstTime = time.Duration(c.Burst * every * float64(time.Second))
+	}
+	return l
+}
+
+// linkPacketBits is about what a packet of media has.
+const linkPacketBits = 8 * 1000
+
 // whole is a link with its bottleneck.
 func (c *LinkConfig) whole(n uint64) netem.Config {
 	l := c.wire(n)

@@ -116,7 +116,11 @@ func (c *linkCall) path(hop int, media bool, n uint64) *linkPath {
 	if hop >= c.cfg.Hops {
 		return &linkPath{wire: netem.NewLink(netem.Config{})}
 	}
-	p := &linkPath{wire: netem.NewLink(c.cfg.wire(n))}
+	wire := c.cfg.back(n)
+	if media {
+		wire = c.cfg.wire(n)
+	}
+	p := &linkPath{wire: netem.NewLink(wire)}
 	if media && c.cfg.bottlenecked() {
 		p.neck = newLinkNeck(c.cfg.neck())
 		if hop == 0 {

@@ -147,7 +147,7 @@ func (r *realLink) hop(ctx context.Context, hop int) (netip.AddrPort, error) {
 		return r.srv.Addr(), nil
 	}
 	cfg := ProxyConfig{Target: r.srv.Addr().String()}
-	media, back := r.cfg.whole(uint64(2*hop+1)), r.cfg.wire(uint64(2*hop+2))
+	media, back := r.cfg.whole(uint64(2*hop+1)), r.cfg.back(uint64(2*hop+2))
 	dir := DirUp
 	cfg.Up, cfg.Down = media, back
 	if hop == 1 {

@@ -46,7 +46,7 @@ const (
 // linkSettings are all of them, in the order in which people are told.
 var linkSettings = []LinkSetting{
 	shareSetting("loss", "share of datagrams lost on each hop, each way, such as 0.05 or 5%", maxLinkLoss, func(c *LinkConfig) *float64 { return &c.Loss }),
-	{"burst", "mean run of losses in datagrams; 1 or less: independent losses", typeNumber,
+	{"burst", "mean run of losses in datagrams of media; 1 or less: independent losses", typeNumber,
 		func(c *LinkConfig, v string) error { return setFloat(&c.Burst, v, maxLinkBurst) },
 		func(c *LinkConfig) string { return strconv.FormatFloat(c.Burst, 'g', -1, 64) }},
 	{"rtt", "round trip of each hop", typeTime,
