@@ -208,9 +208,12 @@ func (s *session) packet(now time.Time, p *transport.Packet, order uint64) {
 		}
 		return
 	}
-	if drop, skip := s.thin.drops(&p.Header, order, s.conn); drop {
+	if drop, skip := s.thin.drops(now, &p.Header, order, s.conn); drop {
 		if skip {
 			s.loop.stats.FramesThinned++
+			if s.thin.tail {
+				s.stream.requestKeyFrame(now)
+			}
 			s.send(now, &wire.Control{Type: wire.ControlSkip, Order: order, Count: 1})
 		}
 		return
