@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"sync"
@@ -43,7 +44,8 @@ type ProxyConfig struct {
 	Target string
 
 	// Up and Down are the links from clients to the target and back. Every flow has links of its own, with seeds that follow
-	// from these.
+	// from these. Schedules and traces of all flows count from the first client's first datagram. Marks are counted, but the
+	// datagrams that go on do not carry them.
 	Up, Down netem.Config
 
 	// MaxFlows is how many clients there may be at once; one more takes the place of the one that has been silent longest. 0
@@ -75,6 +77,7 @@ type Proxy struct {
 	hooks sync.Mutex // held while Capture and Mutate run
 
 	mu      sync.Mutex
+	began   time.Time // the first flow, zero before
 	up      netem.Config
 	down    netem.Config
 	cut     [2]bool // up, down
@@ -213,7 +216,8 @@ func (p *Proxy) carry(l *lane, b []byte) {
 	}
 }
 
-// SetUp changes the link from the clients to the target, of flows that are and that will be; see [netem.Link.Set].
+// SetUp changes the link from the clients to the target, of flows that are and that will be; see [netem.Link.Set]. The times of its
+// schedule, too, count from the first client's first datagram.
 func (p *Proxy) SetUp(cfg netem.Config) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -249,8 +253,12 @@ func (p *Proxy) apply() {
 // links are the present links' configurations. The caller holds mu.
 func (p *Proxy) links() (up, down netem.Config) {
 	up, down = p.up, p.down
-	up.Down = up.Down || p.cut[0]
-	down.Down = down.Down || p.cut[1]
+	if p.cut[0] {
+		up = up.WithOutage(0, math.MaxInt64)
+	}
+	if p.cut[1] {
+		down = down.WithOutage(0, math.MaxInt64)
+	}
 	return up, down
 }
 
@@ -266,6 +274,13 @@ func (p *Proxy) Rebind() error {
 	}
 	p.log.Debug("proxy rebound", "flows", len(p.flows))
 	return nil
+}
+
+// Began is when the first client sent its first datagram, zero if none has.
+func (p *Proxy) Began() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.began
 }
 
 // Stats tells what has happened so far.

@@ -49,8 +49,11 @@ func (p *Proxy) open(client netip.AddrPort) *flow {
 	// The two links of a flow, and those of different flows, must not lose the same datagrams.
 	up.Seed += f.number
 	down.Seed = ^(down.Seed + f.number)
-	f.up.init(DirUp, up, f.toTarget)
-	f.down.init(DirDown, down, f.toClient)
+	if p.began.IsZero() {
+		p.began = time.Now()
+	}
+	f.up.init(DirUp, up, p.began, f.toTarget)
+	f.down.init(DirDown, down, p.began, f.toClient)
 	f.ctx, f.cancel = context.WithCancel(p.ctx)
 	if err := f.dial(); err != nil {
 		f.cancel()
@@ -145,10 +148,11 @@ type lane struct {
 	link *netem.Link
 }
 
-func (l *lane) init(dir string, cfg netem.Config, out func(b []byte)) {
+func (l *lane) init(dir string, cfg netem.Config, began time.Time, out func(b []byte)) {
 	l.dir, l.out = dir, out
 	l.wake = make(chan struct{}, 1)
 	l.link = netem.NewLink(cfg)
+	l.link.Receive(began, nil) // from which its schedule counts
 }
 
 func (l *lane) send(b []byte) {

@@ -132,7 +132,7 @@ func (l *Link) ReceiveMarked(now time.Time, buf []byte) (n int, ce, ok bool) {
 	n = copy(buf, d.data)
 	l.leave(&d)
 	l.stats.Delivered++
-	l.stats.DeliveredBytes += uint64(d.size) //nolint:gosec // not negative
+	l.stats.DeliveredBytes += uint64(d.size)
 	return n, d.marked, true
 }
 
@@ -169,7 +169,7 @@ func (l *Link) serve(until time.Time) {
 			return
 		}
 		d, wait := l.queue.pop(at)
-		l.stats.BottleneckBytes += uint64(d.size) //nolint:gosec // not negative
+		l.stats.BottleneckBytes += uint64(d.size)
 		if l.queue.limited() {
 			l.stats.QueueDelay.note(wait)
 		}

@@ -68,20 +68,6 @@ func drain(t *testing.T, l *Link, until time.Time) (lines []string) {
 	}
 }
 
-// arrivals is drain for a link that is fetched from late: it tells when each was due.
-func arrivals(l *Link, until time.Time) (lines []string) {
-	var buf [1500]byte
-	for {
-		due, ok := l.Next()
-		if !ok || due.After(until) {
-			return lines
-		}
-		if _, ok := l.Receive(due, buf[:]); ok {
-			lines = append(lines, fmt.Sprintf("%d@%v", binary.BigEndian.Uint32(buf[:]), due.Sub(origin)))
-		}
-	}
-}
-
 func expect(t *testing.T, got []string, want string) {
 	t.Helper()
 	if s := strings.Join(got, " "); s != want {

@@ -1,6 +1,7 @@
 package netem
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -195,6 +196,20 @@ func TestEverythingAtOnce(t *testing.T) {
 		}
 		if first, late := run(true), run(false); !slices.Equal(first, late) {
 			t.Fatalf("the result depends on when it is fetched, of %+v", cfg)
+		}
+	}
+}
+
+// arrivals is drain for a link that is fetched from late: it tells when each was due.
+func arrivals(l *Link, until time.Time) (lines []string) {
+	var buf [1500]byte
+	for {
+		due, ok := l.Next()
+		if !ok || due.After(until) {
+			return lines
+		}
+		if _, ok := l.Receive(due, buf[:]); ok {
+			lines = append(lines, fmt.Sprintf("%d@%v", binary.BigEndian.Uint32(buf[:]), due.Sub(origin)))
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (d *Delays) note(t time.Duration) {
 
 func (d *Delays) add(o *Delays) {
 	for i, n := range o.n {
-		d.n[i] = uint32(min(uint64(d.n[i])+uint64(n), math.MaxUint32)) //nolint:gosec // min sees to it
+		d.n[i] = uint32(min(uint64(d.n[i])+uint64(n), math.MaxUint32))
 	}
 }
 
@@ -113,9 +113,9 @@ func (d Delays) String() string {
 }
 
 func bucketOf(t time.Duration) int {
-	v := uint64(max(t, 0)) >> delayUnit //nolint:gosec // not negative
+	v := uint64(max(t, 0)) >> delayUnit
 	octave := max(bits.Len64(v)-delayLinear-1, 0)
-	return min(octave<<delayLinear+int(v>>octave), delayBuckets-1) //nolint:gosec // below 16
+	return min(octave<<delayLinear+int(v>>octave), delayBuckets-1)
 }
 
 // bucketFloor is the least time in a bucket.

@@ -66,7 +66,7 @@ func ParseTrace(r io.Reader) (*Trace, error) {
 		if err != nil || n > uint64(MaxTracePeriod/time.Millisecond) {
 			return fail(ErrTraceLarge)
 		}
-		stamp := uint32(n) //nolint:gosec // a day has 86.4 million
+		stamp := uint32(n)
 		if k := len(t.stamps); k > 0 && stamp < t.stamps[k-1] {
 			return fail(fmt.Errorf("%w: %d after %d", ErrTraceOrder, stamp, t.stamps[k-1]))
 		}

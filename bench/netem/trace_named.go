@@ -70,7 +70,7 @@ func (t *tracer) pass() {
 
 // between draws a whole number, both ends included.
 func (t *tracer) between(low, high int64) int64 {
-	return low + int64(t.chance.Uint64()%uint64(high-low+1)) //nolint:gosec // high is above low
+	return low + int64(t.chance.Uint64()%uint64(high-low+1))
 }
 
 // trace ends with an opportunity at the present time, so that the period is what it should be.

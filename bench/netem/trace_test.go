@@ -99,7 +99,7 @@ func TestTraceIsFilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := NewLink(Config{Trace: tr, QueueBytes: 200_000})
+		l := NewLink(Config{Trace: tr, QueueBytes: 1 << 20})
 		var buf [1500]byte
 		for d := time.Duration(0); d < 2*tr.Period(); d += 2 * ms {
 			for l.Stats().InTransit < 250 {

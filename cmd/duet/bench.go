@@ -11,5 +11,6 @@ func newBench(s streams) *cobra.Command {
 	}
 	cmd.AddCommand(newBenchLink(s))
 	cmd.AddCommand(newBenchRmcat(s))
+	cmd.AddCommand(newBenchProxy(s))
 	return cmd
 }
