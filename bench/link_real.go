@@ -301,9 +301,10 @@ func (r *realLink) counts(ctx context.Context) (c [2]realCounts, err error) {
 func (r *realLink) play(ctx context.Context) error {
 	for {
 		f, err := r.player.Read(ctx)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the call is over
+		}
 		switch {
-		case ctx.Err() != nil:
-			return nil
 		case err != nil:
 			return fmt.Errorf("the player: %w", err)
 		case f.Media:

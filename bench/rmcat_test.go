@@ -149,11 +149,11 @@ func TestRecovery(t *testing.T) {
 			return recoveredQueue - 1
 		})
 	}
-	at := func(from, to time.Duration) span { return span{10*sec + from*millis, 10*sec + to*millis} }
+	at := func(from, to int) span { return span{10*sec + ms(from), 10*sec + ms(to)} }
 	for _, c := range []struct {
 		name   string
 		passed []passage
-		want   time.Duration // ms, less than 0: never
+		want   int // ms, less than 0: never
 	}{
 		{"no queue", high(), 0},
 		{"a queue of its own later", high(at(300, 900)), 0},
@@ -165,7 +165,7 @@ func TestRecovery(t *testing.T) {
 		{"nothing passes", nil, 0},
 	} {
 		got, ok := recovery(c.passed, whole)
-		if ok != (c.want >= 0) || ok && got.Truncate(millis) != c.want*millis || !ok && got != 10*sec {
+		if ok != (c.want >= 0) || ok && got.Truncate(millis) != ms(c.want) || !ok && got != 10*sec {
 			t.Errorf("%s: %v, %v; want %d ms", c.name, got, ok, c.want)
 		}
 	}
@@ -290,3 +290,5 @@ func TestRmcatFigureOK(t *testing.T) {
 		}
 	}
 }
+
+func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }

@@ -213,7 +213,7 @@ func (c *client) Deadline() time.Time {
 
 // drain handles the events of all sessions.
 func (c *client) drain(now time.Time) {
-	for i := 0; i < len(c.sessions); i++ {
+	for i := 0; i < len(c.sessions); i++ { //nolint:intrange // there may be more at the end
 		a := c.sessions[i]
 		for {
 			e, ok := a.conn.PollEvent()

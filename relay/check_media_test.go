@@ -61,7 +61,9 @@ func (p *caller) start(now time.Time, m *wire.Control) {
 	sent, since := p.run.sent, p.heardAt.Add(-p.recent)
 	from := len(sent)
 	if m.Instance == p.run.instance && m.Order <= uint64(len(sent)) {
-		for from = int(m.Order); from > 0 && !sent[from-1].at.Before(since); from-- {
+		from = int(m.Order)
+		for from > 0 && !sent[from-1].at.Before(since) {
+			from--
 		}
 	} else {
 		for i := range sent {

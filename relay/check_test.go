@@ -327,7 +327,7 @@ func (w *world) newClient(c *client, u clientUser, role wire.Role, name, addr st
 }
 
 func (w *world) newPusher(addr string) *caller {
-	p := &caller{run: &run{instance: uint32(w.rand.Uint32()) &^ 1}, recent: w.within(0, time.Second)}
+	p := &caller{run: &run{instance: w.rand.Uint32() &^ 1}, recent: w.within(0, time.Second)}
 	p.packetizer = rtmpchunk.NewPacketizer(p.run.instance)
 	w.newClient(&p.client, p, wire.RolePush, fmt.Sprintf("pusher %d", len(w.pushers)+1), addr, time.Second)
 	w.runs[p.run.instance] = p.run

@@ -58,7 +58,7 @@ func (c *cubic) acked(now time.Time, n float64, rtt time.Duration) {
 }
 
 // at is W_cubic, section 4.2.
-func (c *cubic) at(t float64) float64 { return cubicC*math.Pow(t-c.k, 3) + c.max }
+func (c *cubic) at(t float64) float64 { d := t - c.k; return cubicC*d*d*d + c.max }
 
 // lost reduces the window, at most once a round trip, with fast convergence (section 4.7).
 func (c *cubic) lost() {
