@@ -126,7 +126,7 @@ func (a *arrivals) rebase() {
 
 // standing is the queue that stood on the path all through the last arrivalWindow.
 func (a *arrivals) standing() time.Duration {
-	queue, any := time.Duration(0), false
+	queue, some := time.Duration(0), false
 	for class, least := range a.recent() {
 		if !least.known {
 			continue
@@ -138,8 +138,8 @@ func (a *arrivals) standing() time.Duration {
 		if a.base[1][class].before(base) {
 			base = a.base[1][class]
 		}
-		if q := time.Duration(least.ticks-base.ticks) * Tick; !any || q < queue {
-			queue, any = q, true
+		if q := time.Duration(least.ticks-base.ticks) * Tick; !some || q < queue {
+			queue, some = q, true
 		}
 	}
 	return max(0, queue)

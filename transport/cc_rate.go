@@ -12,14 +12,14 @@ const (
 	queueRising  = 10 * time.Millisecond  // since the last cut: it was not enough
 	queueDrain   = 100 * time.Millisecond // a queue of this stops the encoder
 
-	cutLeast   = 0.05
+	cutLeast   = 0.03
 	cutMost    = 0.15
 	cutQueue   = 250 * time.Millisecond
 	deepestCut = 0.2
 	minRate    = 8_000
 
 	startGrowth   = 0.5                    // of the rate, a round trip
-	stepGrowth    = 10_000.0               // a second
+	stepGrowth    = 15_000.0               // a second
 	stepShare     = 0.01                   // of the rate, a second
 	maxGrowth     = 0.08                   // of the rate, each growthTime
 	pressedGrowth = 0.25                   // of the rate, a round trip, while media waits here
