@@ -79,9 +79,13 @@ func NewLoop(now time.Time, cfg Config, rand io.Reader, wake func()) *Loop {
 		sessions: make(map[uint64]*session), streams: make(map[string]*stream), subs: make(map[*Subscription]struct{}),
 		mail: newMailbox(wake), packets: newPacketPool(), resets: resetRate, resetsAt: now,
 	}
+	policy := cfg.Policy
+	if policy == nil { // one for all, since one goroutine drives them: what it works out for one player serves the others
+		policy = transport.NewPlanner()
+	}
 	l.acceptor = transport.NewAcceptor(now, transport.AcceptorConfig{
 		Key: cfg.Key, Cookies: crypto.NewCookieJar(cfg.Secret), ResetSecret: cfg.Secret, Rand: rand, ClockOrigin: now,
-		Admit: l.admit, Alloc: l.packets.get, Policy: cfg.Policy, IdleTimeout: cfg.IdleTimeout, Rate: cfg.HandshakeRate,
+		Admit: l.admit, Alloc: l.packets.get, Policy: policy, IdleTimeout: cfg.IdleTimeout, Rate: cfg.HandshakeRate,
 	})
 	l.housekeep.ring = l.clean
 	l.stopAlarm.ring = func(time.Time) {}

@@ -36,7 +36,7 @@ type Config struct {
 	MaxStreams  int              // default DefaultMaxStreams
 	MaxPlayers  int              // default DefaultMaxPlayers
 	IdleTimeout time.Duration    // default transport.DefaultIdleTimeout
-	Policy      transport.Policy // default: a planner for each session
+	Policy      transport.Policy // default: a planner that all sessions share
 
 	HandshakeRate float64 // handshakes a second without a cookie; default transport.DefaultHandshakeRate
 

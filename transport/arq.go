@@ -319,6 +319,10 @@ func (s *sendSide) delivered(p *sentPacket) {
 	b.inFlight--
 	b.delivered++
 	if !b.live {
+		if b.abandoned && !b.doubtful && b.inFlight == 0 { // all that was under way has arrived: there is nothing to tell
+			b.abandoned = false
+			s.recycle(b)
+		}
 		return
 	}
 	if p.kind == sentSource {
@@ -428,6 +432,9 @@ func (s *sendSide) tellSkip(b *block, c *Conn) {
 	if !whole {
 		s.skip(b, c)
 	}
+	if !b.live { // retired before its fate was clear
+		s.recycle(b)
+	}
 }
 
 // windowFate notes what became of parity over a window, and of the blocks that hung on it.
@@ -459,7 +466,14 @@ func (s *sendSide) skip(b *block, c *Conn) {
 func (s *sendSide) retire(b *block) {
 	delete(s.blocks, blockKey{run: b.run, order: b.order, first: uint16(b.first)})
 	b.release()
-	if len(s.free) < maxFreeBlocks && !b.abandoned {
+	if !b.abandoned {
+		s.recycle(b)
+	}
+}
+
+// recycle keeps a block that is out of service for reuse.
+func (s *sendSide) recycle(b *block) {
+	if len(s.free) < maxFreeBlocks && !b.doubtful {
 		s.free = append(s.free, b)
 	}
 }

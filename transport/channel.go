@@ -8,8 +8,9 @@ type channel struct {
 	inRuns            bool    // losses are not independent
 	bad, leave, enter float64 // share of time in the bad state, and the chances to leave and to enter it with a packet
 
-	arrive    [][]float64 // [s][i]: the probability that i of s packets arrive
-	good, ill []float64   // of the newest row, by the state after it
+	rows      int                      // known
+	arrive    []float64                // rows one behind the other: in row s, at i, the probability that i of s packets arrive
+	good, ill [plannerMost + 1]float64 // of the newest row, by the state after it
 }
 
 // A planner works with these losses and runs; between them it rounds up.
@@ -33,31 +34,37 @@ func channelIndex(loss, run float64) (l, r int) {
 func newChannel(l, r int) *channel {
 	loss := float64(l) * channelStep
 	run := channelRuns[r] / (1 - loss)
-	return &channel{
+	c := &channel{
 		inRuns: r > 0, bad: loss, leave: 1 / run, enter: min(1, loss/(run*(1-loss))),
-		arrive: [][]float64{{1}}, good: []float64{1 - loss}, ill: []float64{loss},
+		rows: 1, arrive: append(make([]float64, 0, rowStart(channelRows)), 1),
 	}
+	c.good[0], c.ill[0] = 1-loss, loss
+	return c
 }
 
-// row gives the distribution of what arrives of s packets.
+// channelRows of a channel are made room for at once: what a frame of ordinary size asks for. An estimate that wanders into a new channel
+// would else allocate for each of them.
+const channelRows = 48
+
+// rowStart is where row s begins: row n has n+1 values.
+func rowStart(s int) int { return s * (s + 1) / 2 }
+
+// row gives the distribution of what arrives of s packets, at most plannerMost. It stays valid.
 func (c *channel) row(s int) []float64 {
-	for n := len(c.arrive); n <= s; n++ { // one packet more: each state's share goes on, and the packet is lost or not
-		good, ill := make([]float64, n+1), make([]float64, n+1)
-		for i := range n {
-			// The state that c.good and c.ill tell is the one that meets this packet.
-			good[i+1] += c.good[i] * (1 - c.enter)
-			ill[i+1] += c.good[i] * c.enter
-			good[i] += c.ill[i] * c.leave
-			ill[i] += c.ill[i] * (1 - c.leave)
+	for ; c.rows <= s; c.rows++ { // one packet more: each state's share goes on, and the packet is lost or not
+		for i := c.rows; i >= 0; i-- { // downwards, so that what the next step needs is still there
+			// The state that good and ill tell is the one that meets this packet.
+			before := 0.0
+			if i > 0 {
+				before = c.good[i-1]
+			}
+			c.good[i], c.ill[i] = before*(1-c.enter)+c.ill[i]*c.leave, before*c.enter+c.ill[i]*(1-c.leave)
 		}
-		row := make([]float64, n+1)
-		for i := range row {
-			row[i] = good[i] + ill[i]
+		for i := range c.rows + 1 {
+			c.arrive = append(c.arrive, c.good[i]+c.ill[i])
 		}
-		c.good, c.ill = good, ill
-		c.arrive = append(c.arrive, row)
 	}
-	return c.arrive[s]
+	return c.arrive[rowStart(s):rowStart(s+1)]
 }
 
 // short is the probability that fewer than n of s packets arrive.

@@ -31,6 +31,7 @@ type lossDetector struct {
 	heard     time.Time     // when the last report came
 	blind     time.Time     // what was sent before was sent into an outage: its loss says nothing of the path
 	judged    uint64        // first packet number whose fate was open
+	open      uint64        // likewise, for detectLosses: below it nothing is in flight that elicits an acknowledgement
 	rate      lossRate
 }
 
@@ -201,7 +202,13 @@ func (c *Conn) detectLosses(now time.Time) {
 		return
 	}
 	wait := max(c.rtt.latest, c.rtt.srtt()) + minReorder + c.loss.reorder // the latest alone may be a copy's that took a shorter way
-	for pn := c.sent.base; pn < c.sent.largest; pn++ {
+	d := &c.loss
+	for d.open = max(d.open, c.sent.base); d.open < c.sent.largest; d.open++ {
+		if p := c.sent.get(d.open); p.state == sentInFlight && p.eliciting {
+			break
+		}
+	}
+	for pn := d.open; pn < c.sent.largest; pn++ {
 		p := c.sent.get(pn)
 		if p.state != sentInFlight || !p.eliciting || p.at.After(c.loss.newest) {
 			continue

@@ -12,7 +12,9 @@ import (
 const (
 	maxReceiveBlocks = 512 // per kind; the oldest goes when a new one comes. 10 s of audio, more of video
 	maxParityKept    = 64  // parity symbols kept per block; a sender that needs more is beyond help
-	maxParityReused  = 16  // of them, their memory is kept for the next block
+	maxParityReused  = 64  // buffers of symbols kept for reuse, per kind: more than stand in unfinished blocks at a time
+	maxListsReused   = 16  // lists of them, likewise
+	maxRebuiltReused = 16  // buffers for what is rebuilt at once; a key frame at high loss may take more
 	// maxReceiveBytes of packets and parity stand in unfinished blocks of a kind: three messages of the largest size. Beyond, the
 	// oldest are not repaired any more.
 	maxReceiveBytes = 12 << 20
@@ -28,6 +30,8 @@ type receiveSide struct {
 	decoder fec.Decoder
 	scratch [MaxBlock][]byte
 	symbols []fec.Symbol
+	rebuilt [MaxBlock][]byte         // of the block in hand
+	spare   [maxRebuiltReused][]byte // memory for it
 }
 
 // receiveKind is one kind's blocks, by the sequence number of their first packet.
@@ -36,6 +40,8 @@ type receiveKind struct {
 	fifo   []*receiveBlock // by arrival of their first symbol, a ring of maxReceiveBlocks
 	next   int
 	bytes  int // in unfinished blocks
+	free   [][]byte
+	lists  [][]paritySymbol
 }
 
 // receiveBlock is a block on the receive side.
@@ -106,7 +112,7 @@ func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
 	if b.got == b.k {
 		s.kinds[h.Kind].finish(b)
 	} else if !repaired && len(b.parity) > 0 {
-		c.repair(now, b)
+		c.repair(now, h.Kind, b)
 	}
 	if !repaired && len(w.symbols) > 0 {
 		c.solveWindow(now, h.Kind)
@@ -130,11 +136,11 @@ func (s *receiveSide) block(kind rtmpchunk.Kind, base uint16, k int, run uint32)
 		switch {
 		case run != 0 && b.run != 0 && b.run != run:
 			r.finish(b)
-			*b = receiveBlock{base: base, run: run, k: k, parity: b.parity}
+			*b = receiveBlock{base: base, run: run, k: k}
 			return b
 		case b.k != k && run != 0 && b.run == 0: // parity of an older run
 			r.finish(b)
-			*b = receiveBlock{base: base, run: run, k: k, parity: b.parity}
+			*b = receiveBlock{base: base, run: run, k: k}
 			return b
 		case b.k != k:
 			return nil
@@ -155,7 +161,7 @@ func (s *receiveSide) block(kind rtmpchunk.Kind, base uint16, k int, run uint32)
 		}
 		r.finish(b)
 	}
-	*b = receiveBlock{base: base, run: run, k: k, parity: b.parity[:0]}
+	*b = receiveBlock{base: base, run: run, k: k}
 	r.blocks[base] = b
 	return b
 }
@@ -179,18 +185,24 @@ func (r *receiveKind) finish(b *receiveBlock) {
 			b.packets[i] = nil
 		}
 	}
-	b.dropParity()
+	r.dropParity(b)
 	r.bytes -= b.bytes
 	b.bytes = 0
 	b.done = true
 }
 
-// dropParity forgets the parity and keeps a little of its memory.
-func (b *receiveBlock) dropParity() {
-	if cap(b.parity) > maxParityReused {
-		b.parity = nil
+// dropParity forgets a block's parity and keeps its memory for other blocks.
+func (r *receiveKind) dropParity(b *receiveBlock) {
+	for i := range b.parity {
+		if len(r.free) < maxParityReused {
+			r.free = append(r.free, b.parity[i].data)
+		}
+		b.parity[i] = paritySymbol{}
 	}
-	b.parity = b.parity[:0]
+	if cap(b.parity) > 0 && len(r.lists) < maxListsReused {
+		r.lists = append(r.lists, b.parity[:0])
+	}
+	b.parity = nil
 }
 
 // releaseAll gives every packet back.
@@ -234,25 +246,27 @@ func (c *Conn) receiveRepair(now time.Time, f *wire.Frame) {
 			return
 		}
 	}
-	b.keep(uint8(f.Repair.Index), f.Data)
+	c.receive.kinds[kind].keep(b, uint8(f.Repair.Index), f.Data)
 	c.receive.kinds[kind].hold(b, len(f.Data))
-	c.repair(now, b)
+	c.repair(now, kind, b)
 }
 
 // keep copies a parity symbol, into memory of an earlier block's if there is some.
-func (b *receiveBlock) keep(index uint8, data []byte) {
-	n := len(b.parity)
-	if n < cap(b.parity) {
-		b.parity = b.parity[:n+1]
-	} else {
-		b.parity = append(b.parity, paritySymbol{})
+func (r *receiveKind) keep(b *receiveBlock, index uint8, data []byte) {
+	if n := len(r.lists); b.parity == nil && n > 0 {
+		b.parity, r.lists = r.lists[n-1], r.lists[:n-1]
 	}
-	p := &b.parity[n]
-	p.index, p.data = index, append(p.data[:0], data...)
+	var buf []byte
+	if n := len(r.free); n > 0 {
+		buf, r.free = r.free[n-1], r.free[:n-1]
+	} else {
+		buf = make([]byte, 0, rtmpchunk.MaxPacket+2) // a symbol is a length and a packet
+	}
+	b.parity = append(b.parity, paritySymbol{index: index, data: append(buf[:0], data...)})
 }
 
 // repair rebuilds a block's missing packets if there are symbols enough.
-func (c *Conn) repair(now time.Time, b *receiveBlock) {
+func (c *Conn) repair(now time.Time, kind rtmpchunk.Kind, b *receiveBlock) {
 	if b.got+len(b.parity) < b.k {
 		return
 	}
@@ -267,23 +281,36 @@ func (c *Conn) repair(now time.Time, b *receiveBlock) {
 	for _, p := range b.parity {
 		s.symbols = append(s.symbols, fec.Symbol{Index: p.index, Data: p.data})
 	}
-	var rebuilt [MaxBlock][]byte
+	n := 0
 	_, err := s.decoder.Repair(s.scratch[:b.k], s.symbols, func(j, size int) []byte {
-		rebuilt[j] = make([]byte, size)
-		return rebuilt[j]
+		s.rebuilt[j] = s.memory(n, size)
+		n++
+		return s.rebuilt[j]
 	})
 	if err != nil {
 		c.drop(DropRepair)
-		b.parity = b.parity[:0]
+		s.kinds[kind].dropParity(b)
 		return
 	}
-	for _, data := range rebuilt[:b.k] {
+	for i, data := range s.rebuilt[:b.k] {
 		if data != nil {
-			c.takePacket(now, data, true)
+			s.rebuilt[i] = nil
+			c.takePacket(now, data, true) // which copies it
 		}
 	}
 	if !b.done { // what came out belongs elsewhere: the parity was of another block
 		c.drop(DropRepair)
-		b.parity = b.parity[:0]
+		s.kinds[kind].dropParity(b)
 	}
+}
+
+// memory is for the n-th packet that is rebuilt at once.
+func (s *receiveSide) memory(n, size int) []byte {
+	if n >= maxRebuiltReused {
+		return make([]byte, size)
+	}
+	if s.spare[n] == nil || cap(s.spare[n]) < size {
+		s.spare[n] = make([]byte, max(size, rtmpchunk.MaxPacket))
+	}
+	return s.spare[n][:size]
 }

@@ -22,7 +22,7 @@ type receiveWindow struct {
 	newest  uint16
 	on      bool
 	heardAt time.Time // when the newest symbol came
-	rebuilt [][]byte
+	rebuilt [][]byte  // scratch
 }
 
 // packet gives the bytes of a packet that is there.
@@ -99,7 +99,7 @@ func (w *receiveWindow) release() {
 			w.recent[i] = nil
 		}
 	}
-	w.symbols, w.free, w.on = w.symbols[:0], nil, false
+	w.symbols, w.free, w.rebuilt, w.on = w.symbols[:0], nil, nil, false
 }
 
 // receiveWindowRepair takes a parity symbol over a window.
@@ -122,7 +122,13 @@ func (c *Conn) solveWindow(now time.Time, kind rtmpchunk.Kind) {
 	}
 	rebuilt := w.rebuilt[:0]
 	solved, ok := c.receive.solver.Solve(w.symbols, w.packet, func(_ uint16, b []byte) {
-		rebuilt = append(rebuilt, append([]byte(nil), b...))
+		if n := len(rebuilt); n < cap(rebuilt) { // into what an earlier one stood in
+			rebuilt = rebuilt[:n+1]
+		} else {
+			rebuilt = append(rebuilt, nil)
+		}
+		last := &rebuilt[len(rebuilt)-1]
+		*last = append((*last)[:0], b...)
 	})
 	w.rebuilt = rebuilt
 	if !ok {
@@ -135,9 +141,8 @@ func (c *Conn) solveWindow(now time.Time, kind rtmpchunk.Kind) {
 	if solved == 0 {
 		return
 	}
-	for i, b := range rebuilt {
-		c.takePacket(now, b, true)
-		rebuilt[i] = nil
+	for _, b := range rebuilt {
+		c.takePacket(now, b, true) // which copies it
 	}
 	w.tidy()
 }
