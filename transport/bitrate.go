@@ -37,18 +37,19 @@ func (l BitrateLimits) withDefaults() BitrateLimits {
 const (
 	bitrateStep     = 0.05                   // a target that moved less is not worth a word
 	bitrateInterval = 100 * time.Millisecond // at least, between two rises
-	overheadTime    = time.Second            // over which the share of everything beside messages is averaged
-	minOverhead     = 1.08                   // headers of packets of full size, and reports
+	overheadTime    = 2 * time.Second        // over which the share of everything beside messages is averaged
+	overheadEvery   = 100 * time.Millisecond
+	minOverhead     = 1.08 // headers of packets of full size, and reports
 	maxOverhead     = 4.0
-	backlogDrain    = 250 * time.Millisecond // in which what waits here should have gone
+	backlogDrain    = 80 * time.Millisecond // in which what waits here should have gone
 	meterTime       = 500 * time.Millisecond
 )
 
 // bitrateTarget is what the encoder is asked for, on the sender's side.
 type bitrateTarget struct {
 	limits   BitrateLimits
-	peer     int64   // the peer's own wish: what its players can take; 0 none
-	overhead float64 // datagram bytes for a byte of messages
+	peer     int64 // the peer's own wish: what its players can take; 0 none
+	overhead ratio // datagram bytes for a byte of messages
 	at       time.Time
 	sent     uint64 // counters at that time
 	media    uint64
@@ -57,10 +58,26 @@ type bitrateTarget struct {
 	toldAt   time.Time
 }
 
+// ratio is of two sums, each of which forgets: a moment without messages, while repairs of those before still go, counts for little.
+type ratio struct{ over, under float64 }
+
+func (r *ratio) add(over, under, forget float64) {
+	r.over += over - r.over*forget
+	r.under += under - r.under*forget
+}
+
+// overheadNow is bounded: what is asked for should not hang on an odd moment.
+func (b *bitrateTarget) overheadNow() float64 {
+	if b.overhead.under <= 0 {
+		return minOverhead
+	}
+	return min(max(b.overhead.over/b.overhead.under, minOverhead), maxOverhead)
+}
+
 // limitBitrate sets the limits, at the beginning.
 func (c *Conn) limitBitrate(l BitrateLimits) {
 	l = l.withDefaults()
-	c.target = bitrateTarget{limits: l, overhead: minOverhead, told: l.Start}
+	c.target = bitrateTarget{limits: l, told: l.Start}
 	c.cc.init(float64(l.Start) / 8 * minOverhead)
 }
 
@@ -72,7 +89,7 @@ func (c *Conn) Bitrate() int64 {
 	if c.cc.bounded {
 		own -= float64(c.send.queuedBytes) / backlogDrain.Seconds()
 	}
-	v := int64(math.Max(0, own) * 8 / b.overhead)
+	v := int64(math.Max(0, own) * 8 / b.overheadNow())
 	if b.peer > 0 {
 		v = min(v, b.peer)
 	}
@@ -101,12 +118,9 @@ func (c *Conn) updateBitrate(now time.Time) {
 	if b.began.IsZero() && c.stats.PacketsSent > 0 {
 		b.began = now
 	}
-	if d := now.Sub(b.at); d >= overheadTime/8 {
-		sent, media := float64(c.stats.BytesSent-b.sent), float64(c.stats.MessageBytesSent-b.media)
-		if media > 0 {
-			share := min(1, d.Seconds()/overheadTime.Seconds())
-			b.overhead += (min(max(sent/media, minOverhead), maxOverhead) - b.overhead) * share
-		}
+	if d := now.Sub(b.at); d >= overheadEvery {
+		forget := min(1, d.Seconds()/overheadTime.Seconds())
+		b.overhead.add(float64(c.stats.BytesSent-b.sent), float64(c.stats.MessageBytesSent-b.media), forget)
 		b.at, b.sent, b.media = now, c.stats.BytesSent, c.stats.MessageBytesSent
 	}
 	v := c.Bitrate()

@@ -9,10 +9,17 @@ const (
 	arrivalBuckets = 32
 	arrivalWindow  = 5 // buckets: frames come in bursts, these are three of them
 	arrivalCount   = 6
+	busyLeast      = 3 // buckets: over less, what comes through is not measured
+
+	suddenCount = 2                     // datagrams that show a sudden queue
+	suddenQueue = 24 * time.Millisecond // beyond jitter, is one
+	suddenSlack = 4 * time.Millisecond  // by which a later datagram may be less late
 
 	// At a bottleneck a datagram's own length takes time, which is no queue: datagrams are compared with others of about their size.
-	sizeClasses   = 3
-	sizeClassSpan = 400 // bytes
+	sizeClasses     = 3
+	sizeClassSpan   = 400                  // bytes
+	sizesApart      = 8 * time.Millisecond // that a queue may seem to differ between them
+	sizesApartAfter = 500 * time.Millisecond
 
 	baseWindow = 10 * time.Second       // a least delay is trusted for one to two of these
 	baseAge    = 160 * time.Millisecond // a least delay loses a tick each time: two clocks may part by 400 ppm
@@ -27,12 +34,21 @@ type arrivals struct {
 	any    bool
 	base   [2][sizeClasses]delay // least, in this window and the one before
 	rotate time.Time
-	aged   time.Time // until when the base has been aged
+	apart  [sizeClasses]time.Time // since when a size's base has not agreed with the others'
+	aged   time.Time              // until when the base has been aged
 }
 
 type arrivalsBucket struct {
 	bytes, count int
 	least        [sizeClasses]leastDelay
+}
+
+// alone is the least of one bucket, however few they are.
+func (b *arrivalsBucket) alone() (least [sizeClasses]delay) {
+	for class := range least {
+		least[class] = b.least[class][0]
+	}
+	return least
 }
 
 // delay is a one-way delay in ticks, if there is one.
@@ -125,31 +141,103 @@ func (a *arrivals) rebase() {
 }
 
 // standing is the queue that stood on the path all through the last arrivalWindow.
-func (a *arrivals) standing() time.Duration {
-	queue, some := time.Duration(0), false
-	for class, least := range a.recent() {
-		if !least.known {
-			continue
-		}
-		if least.before(a.base[0][class]) {
-			a.base[0][class] = least
-		}
-		base := a.base[0][class]
-		if a.base[1][class].before(base) {
-			base = a.base[1][class]
-		}
-		if q := time.Duration(least.ticks-base.ticks) * Tick; !some || q < queue {
-			queue, some = q, true
+func (a *arrivals) standing(now time.Time, jitter time.Duration) time.Duration {
+	least := a.recent()
+	for class := range least {
+		if least[class].before(a.base[0][class]) {
+			a.base[0][class] = least[class]
 		}
 	}
-	return max(0, queue)
+	base := a.leastKnown()
+	queue, known := above(least, &base)
+	if known {
+		a.agree(now, &least, &base, queue, jitter)
+	}
+	return queue
 }
 
-// rate is what arrived during the last whole buckets, in bytes a second.
-func (a *arrivals) rate() float64 {
-	sum := 0
-	for k := range uint32(arrivalWindow) {
-		sum += a.bucket(k + 1).bytes
+// sudden is a queue that has built up within the last few hundredths of a second, where jitter explains so much; 0 if that can't be said:
+// too few datagrams, or such that came less late behind some that came later, as after a stall.
+func (a *arrivals) sudden(jitter time.Duration) time.Duration {
+	base := a.leastKnown()
+	queue, older, count := time.Duration(0), time.Duration(0), 0
+	for k := uint32(0); k < arrivalWindow && count < suddenCount; k++ {
+		b := a.bucket(k)
+		q, known := above(b.alone(), &base)
+		switch {
+		case !known:
+			continue
+		case count == 0:
+			queue = q
+		case q > older+suddenSlack:
+			return 0
+		}
+		if q < jitter+queueLeast {
+			return 0
+		}
+		older = q
+		count += b.count
 	}
-	return float64(sum) / (arrivalWindow * arrivalBucket.Seconds())
+	if count < suddenCount || queue < jitter+suddenQueue {
+		return 0
+	}
+	return queue
+}
+
+// agree corrects the base of a size for which a longer queue would stand than for the others, all the time: there is only one queue.
+func (a *arrivals) agree(now time.Time, least, base *[sizeClasses]delay, queue, jitter time.Duration) {
+	for class := range least {
+		since := &a.apart[class]
+		switch apart := time.Duration(least[class].ticks-base[class].ticks)*Tick - queue; {
+		case !least[class].known:
+		case apart <= sizesApart+jitter:
+			*since = time.Time{}
+		case since.IsZero():
+			*since = now
+		case now.Sub(*since) > sizesApartAfter:
+			corrected := delay{least[class].ticks - int32(queue/Tick), true}
+			a.base[0][class], a.base[1][class] = corrected, corrected
+			*since = time.Time{}
+		}
+	}
+}
+
+// above is how far some delays are above others: the least of all classes.
+func above(least [sizeClasses]delay, base *[sizeClasses]delay) (queue time.Duration, known bool) {
+	for class := range least {
+		if !least[class].known || !base[class].known {
+			continue
+		}
+		if q := max(0, time.Duration(least[class].ticks-base[class].ticks)*Tick); !known || q < queue {
+			queue, known = q, true
+		}
+	}
+	return queue, known
+}
+
+// leastKnown is the base over both windows.
+func (a *arrivals) leastKnown() [sizeClasses]delay {
+	base := a.base[0]
+	for class := range base {
+		if a.base[1][class].before(base[class]) {
+			base[class] = a.base[1][class]
+		}
+	}
+	return base
+}
+
+// served is how many bytes a second arrived while a queue of at least so much stood without a break until now: what the path carries. It is
+// measured over busyLeast whole buckets or more.
+func (a *arrivals) served(queue time.Duration) float64 {
+	base := a.leastKnown()
+	sum, n := 0, 0
+	for n < arrivalBuckets-1 {
+		b := a.bucket(uint32(n) + 1)
+		if q, known := above(b.alone(), &base); known && q < queue && n >= busyLeast {
+			break
+		}
+		sum += b.bytes
+		n++
+	}
+	return float64(sum) / (float64(n) * arrivalBucket.Seconds())
 }

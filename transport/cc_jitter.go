@@ -2,40 +2,53 @@ package transport
 
 import "time"
 
-// Jitter makes even the least delay of a tenth of a second stand above the least of many seconds. How much is learned when it can't be a
-// queue of ours: before the first queue was met, and in a dip of the rate.
+// Jitter makes even the least delay of a tenth of a second stand above the least of many seconds. How far follows from how much it differs
+// from the tenths of a second before and after: jitter is another each time, a queue builds up and drains over several. The least of about a
+// hundred draws lies two and a half deviations below their mean, whatever they are of.
 const (
-	maxJitter    = 30 * time.Millisecond
-	jitterGain   = 16
-	jitterOdd    = 12 * time.Millisecond  // beyond four times the spread: not jitter
-	jitterBefore = 500 * time.Millisecond // how far back recall goes, at least
-	dipSettled   = 180 * time.Millisecond // then what was sent before the dip is out of sight
+	maxJitter   = 30 * time.Millisecond
+	jitterEvery = arrivalWindow * arrivalBucket
+	jitterFirst = 16  // so many are averaged at first, and
+	jitterMost  = 64  // so many later
+	jitterScale = 2.5 // deviations; one is about the mean distance of a draw from the middle of its neighbours
+	jitterOdd   = 2 * time.Millisecond
+	jitterClip  = 3 // times what is expected, and jitterOdd, is all that a single change counts
 )
 
+// jitter is the mean distance of what stood in one arrivalWindow from the middle between those before and after.
 type jitter struct {
-	present jitterLevel
-	past    [2]jitterLevel
-	pastAt  time.Time
+	distance time.Duration
+	seen     int
+	last     [2]time.Duration // the newest first
+	count    int              // of them, without a gap
+	at       time.Time
 }
 
-// jitterLevel is the mean of what stands and its mean deviation.
-type jitterLevel struct{ mean, spread time.Duration }
-
-// look takes what stands now. dip is how long after the beginning of the last dip the newest datagram seen was sent.
-func (j *jitter) look(now time.Time, standing, dip time.Duration, bounded bool) {
-	if bounded && (dip < dipSettled || dip > dipLength) || standing > j.present.mean+4*j.present.spread+jitterOdd {
+// look takes what stands now. Where that is certainly a queue, other flows' bursts would be taken for jitter.
+func (j *jitter) look(now time.Time, standing time.Duration) {
+	d := now.Sub(j.at)
+	if standing > j.level()+queueCertain {
+		j.count = 0
 		return
 	}
-	if now.Sub(j.pastAt) > jitterBefore {
-		j.past = [2]jitterLevel{j.present, j.past[0]}
-		j.pastAt = now
+	if d < jitterEvery {
+		return
 	}
-	j.present.spread += ((standing - j.present.mean).Abs() - j.present.spread) / jitterGain
-	j.present.mean += (standing - j.present.mean) / jitterGain
+	if d > 2*jitterEvery {
+		j.count = 0
+	}
+	if j.count == len(j.last) {
+		odd := (j.last[0] - (standing+j.last[1])/2).Abs()
+		odd = min(odd, jitterClip*j.distance+jitterOdd)
+		j.seen = min(j.seen+1, jitterMost)
+		j.distance += (odd - j.distance) / time.Duration(max(j.seen, jitterFirst))
+	}
+	j.last = [2]time.Duration{standing, j.last[0]}
+	j.count = min(j.count+1, len(j.last))
+	j.at = now
 }
 
-// recall goes back to what was known before the queue that has just been met began to build up.
-func (j *jitter) recall() { j.present = j.past[1] }
-
 // level is what jitter explains.
-func (j *jitter) level() time.Duration { return min(maxJitter, j.present.mean+2*j.present.spread) }
+func (j *jitter) level() time.Duration {
+	return min(maxJitter, time.Duration(jitterScale*float64(j.distance)))
+}

@@ -16,9 +16,9 @@ type rival struct {
 }
 
 // look watches the queue.
-func (r *rival) look(now time.Time, queue time.Duration) {
+func (r *rival) look(now time.Time, queue, tolerable time.Duration) {
 	switch {
-	case queue <= queueHigh:
+	case queue <= tolerable:
 		*r = rival{}
 	case r.since.IsZero():
 		r.since = now
@@ -29,8 +29,9 @@ func (r *rival) look(now time.Time, queue time.Duration) {
 
 // A way that has become longer, by another route or a handover, looks like a queue that neither grows nor shrinks, whatever we send.
 const (
-	longerAfter = 500 * time.Millisecond
-	longerFlat  = 4 * time.Millisecond
+	longerAfter  = 500 * time.Millisecond
+	longerRounds = 2 // beside: others take a round trip to fill what we have left
+	longerFlat   = 4 * time.Millisecond
 )
 
 type longer struct {
@@ -39,12 +40,12 @@ type longer struct {
 }
 
 // look reports whether what stands is the way itself.
-func (l *longer) look(now time.Time, standing, jitter time.Duration, bounded bool) bool {
-	if (standing-l.level).Abs() > longerFlat+jitter || standing < queueHigh+jitter {
+func (l *longer) look(now time.Time, standing, jitter, rtt time.Duration, bounded bool) bool {
+	if (standing-l.level).Abs() > longerFlat+jitter || standing < queueLeast+jitter {
 		*l = longer{level: standing, since: now}
 		return false
 	}
-	if !bounded || now.Sub(l.since) < longerAfter {
+	if !bounded || now.Sub(l.since) < longerAfter+longerRounds*rtt {
 		return false
 	}
 	*l = longer{since: now}

@@ -76,6 +76,7 @@ func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 		b = wire.AppendPong(b, [3]uint64{c.pong.echo, c.pong.received, c.clockAt(now)})
 		c.feedback.due = true
 	}
+	probing := c.clock.ping
 	if c.clock.ping {
 		c.clock.ping = false
 		c.pings++
@@ -83,7 +84,9 @@ func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 		b = wire.AppendPing(b, c.clockAt(now))
 		c.timer.set(timerPing, now.Add(c.pingInterval()))
 	}
-	if room := maxPlain - (len(b) - start); room > wire.ControlHeader && c.control.wants() {
+	// While nobody is heard control goes with the questions alone: it is there at once when the path is back, and is not sent into the void again
+	// and again.
+	if room := maxPlain - (len(b) - start); room > wire.ControlHeader && c.control.wants() && (probing || c.loss.probes < silentProbes) {
 		if offset, data, ok := c.control.next(room - wire.ControlHeader); ok {
 			b = wire.AppendControl(b, offset, data)
 			record.eliciting = true

@@ -25,7 +25,7 @@ type controlStream struct {
 	out    []byte
 	base   uint32
 	sentTo uint32
-	again  []span // lost, to be sent again
+	again  []span // lost, to be sent again; sorted
 	ackeds []span // acknowledged beyond base, sorted
 
 	// receive side: in[0] has offset read
@@ -113,7 +113,7 @@ func (s *controlStream) lost(offset uint32, n int) {
 			return
 		}
 		end = max(min(end, to), from+1)
-		s.again = append(s.again, span{from, end})
+		s.again = addSpan(s.again, span{from, end}, s.base)
 		from = end
 	}
 }

@@ -9,7 +9,7 @@ import (
 // How much may leave back to back: a small frame in one segmented send, or little where the path is known to queue.
 const (
 	paceBurst    = 8 * wire.MaxDatagram
-	boundedBurst = 2 * wire.MaxDatagram
+	boundedBurst = wire.MaxDatagram
 )
 
 // pacer is a token bucket over bytes. It may go below zero by one datagram.
