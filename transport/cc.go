@@ -23,7 +23,7 @@ const (
 	// minPacingRate in bytes a second: 16 Mbit/s, so that 64 KB leave within 35 ms.
 	minPacingRate = 2_000_000
 	pacingGain    = 2.0
-	drainPacing   = 0.125 // of the rate, at least, while a queue drains
+	drainPacing   = 0.08 // of the rate, at least, while a queue drains
 
 	headroomMost  = 2.0             // times the rate, beyond the rate
 	headroomAfter = 2 * time.Second // without a queue

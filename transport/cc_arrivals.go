@@ -12,7 +12,7 @@ const (
 	busyLeast      = 3 // buckets: over less, what comes through is not measured
 
 	suddenCount = 2                     // datagrams that show a sudden queue
-	suddenQueue = 24 * time.Millisecond // beyond jitter, is one
+	suddenQueue = 20 * time.Millisecond // beyond jitter, is one
 	suddenSlack = 4 * time.Millisecond  // by which a later datagram may be less late
 
 	// At a bottleneck a datagram's own length takes time, which is no queue: datagrams are compared with others of about their size.
