@@ -57,6 +57,8 @@ type Loop struct {
 	resets    float64
 	resetsAt  time.Time
 	housekeep alarm
+	listen    alarm             // for silence
+	floors    map[string]*Floor // by call
 	stopAlarm alarm
 	stats     Stats
 }
@@ -76,7 +78,7 @@ func NewLoop(now time.Time, cfg Config, rand io.Reader, wake func()) *Loop {
 	cfg.setDefaults()
 	l := &Loop{
 		cfg: cfg, log: cfg.Logger, rand: rand, origin: now,
-		sessions: make(map[uint64]*session), streams: make(map[string]*stream), subs: make(map[*Subscription]struct{}),
+		sessions: make(map[uint64]*session), streams: make(map[string]*stream), subs: make(map[*Subscription]struct{}), floors: make(map[string]*Floor),
 		mail: newMailbox(wake), packets: newPacketPool(), resets: resetRate, resetsAt: now,
 	}
 	policy := cfg.Policy
@@ -88,6 +90,7 @@ func NewLoop(now time.Time, cfg Config, rand io.Reader, wake func()) *Loop {
 		Admit: l.admit, Alloc: l.packets.get, Policy: policy, IdleTimeout: cfg.IdleTimeout, Rate: cfg.HandshakeRate,
 	})
 	l.housekeep.ring = l.clean
+	l.listen.ring = l.lookForSilence
 	l.stopAlarm.ring = func(time.Time) {}
 	l.alarms.set(&l.housekeep, now.Add(streamMemory))
 	return l
@@ -264,6 +267,7 @@ func (l *Loop) clean(now time.Time) {
 		}
 		l.forget(now, st)
 	}
+	l.forgetFloors(now)
 	l.alarms.set(&l.housekeep, now.Add(streamMemory/4))
 }
 

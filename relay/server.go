@@ -40,6 +40,11 @@ type Config struct {
 
 	HandshakeRate float64 // handshakes a second without a cookie; default transport.DefaultHandshakeRate
 
+	// FloorFile is where floors are kept over a restart; "" keeps them in memory alone.
+	FloorFile string
+	// OnChange, when set, is called in the loop when what Sessions lists has changed. It must not block.
+	OnChange func()
+
 	// Tap, when set, sees every datagram as it passes the socket: for captures. It must not keep the slice.
 	Tap func(in bool, datagram []byte)
 }
@@ -65,6 +70,7 @@ type Server struct {
 	loop       *Loop
 	sock       *udp.Conn
 	sendErrors uint64 // of the loop's goroutine
+	floorFile  *floorFile
 }
 
 // New opens the socket. Serve then runs the relay.
@@ -73,8 +79,13 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("relay: Config needs Key and Tokens")
 	}
 	cfg.setDefaults()
+	kept, err := openFloors(cfg.FloorFile, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	sock, err := udp.Listen(cfg.Listen)
 	if err != nil {
+		kept.close()
 		return nil, fmt.Errorf("relay: can't listen on %s: %w", cfg.Listen, err)
 	}
 	if sock.SmallBuffers {
@@ -82,7 +93,11 @@ func New(cfg Config) (*Server, error) {
 			"hint", "sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608")
 	}
 	wake := func() { _ = sock.SetReadDeadline(time.Unix(1, 0)) } // ends the Read that the loop waits in
-	return &Server{cfg: cfg, sock: sock, loop: NewLoop(time.Now(), cfg, rand.Reader, wake)}, nil
+	s := &Server{cfg: cfg, sock: sock, loop: NewLoop(time.Now(), cfg, rand.Reader, wake), floorFile: kept}
+	for call, f := range kept.live {
+		s.loop.floors[call] = &f
+	}
+	return s, nil
 }
 
 // Addr is the UDP address that the relay listens on.
@@ -107,6 +122,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	err := s.run()
 	s.loop.mail.stop()
 	s.loop.release()
+	s.floorFile.close()
 	if cerr := s.sock.Close(); err == nil {
 		err = cerr
 	}

@@ -32,6 +32,7 @@ type session struct {
 
 	clockAt  time.Time // publisher: when to look at the clock again
 	first    uint64    // player: order of its START
+	silent   bool      // of a call: nothing was heard for a while
 	skipping bool      // player: its queue is full, media is dropped until a key frame
 	skipFrom uint64
 	thin     thinning  // player
@@ -79,6 +80,10 @@ func (s *session) drain(now time.Time) {
 // confirmed puts the client, who has now shown that it has the keys, into its place.
 func (s *session) confirmed(now time.Time) {
 	s.loop.stats.Confirmed++
+	if s.token.Call != "" {
+		s.loop.listenFor(now, s)
+		defer s.loop.changed()
+	}
 	st := s.loop.open(s.token.Stream)
 	if st == nil {
 		s.conn.Close(now, wire.CloseLimit, "the relay has as many streams as it may have; try again later")
@@ -134,6 +139,9 @@ func (s *session) closed(now time.Time, code wire.CloseCode, cause transport.Clo
 			st.leave(now, s)
 		} else {
 			st.unpublish(now, s)
+		}
+		if s.token.Call != "" {
+			s.loop.changed()
 		}
 		s.loop.log.Info("session over", "stream", st.name, "role", s.conn.Role().String(), "code", code.String(), "cause", causeNames[cause])
 	}
