@@ -47,6 +47,7 @@ type site struct {
 	office  *office.Office
 	sockets *signaling.Sockets
 	url     string
+	store   *store.Store
 }
 
 func newSite(t *testing.T) *site {
@@ -59,7 +60,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, office: o}
+	s := &site{t: t, office: o, store: st}
 	s.sockets = signaling.NewSockets(signaling.SocketConfig{Office: o, Auth: tokens{}, URLs: func(g desk.Grant) (string, error) {
 		return fmt.Sprintf("duet://test/%s?push=%v&party=%s", g.Stream, g.Push, g.Party), nil
 	}})
@@ -84,6 +85,11 @@ func newSite(t *testing.T) *site {
 	})
 	s.do(desk.System(), &desk.SetQueue{Queue: desk.Queue{ID: "q"}})
 	return s
+}
+
+// readLog hands out entries of the log.
+func (s *site) readLog(ctx context.Context, from, to uint64, f func(uint64, []byte) error) error {
+	return s.store.Read(ctx, from, to, func(e store.Entry) error { return f(e.Seq, e.Data) })
 }
 
 func (s *site) do(by desk.Actor, c desk.Command) {
@@ -374,9 +380,11 @@ func TestEndings(t *testing.T) {
 		t.Errorf("disabled before: %d", got)
 	}
 	long := s.join("long caller", 0)
-	long.send(object{"id": 2, "type": "message.send", "body": strings.Repeat("x", 200<<10)})
-	if got := long.closedWith(); got != websocket.StatusMessageTooBig {
-		t.Errorf("too long: %d", got)
+	large := `{"id":2,"type":"message.send","body":"` + strings.Repeat("x", 200<<10) + `"}`
+	if long.conn.Write(t.Context(), websocket.MessageText, []byte(large)) == nil { // else it was closed in the middle
+		if got := long.closedWith(); got != websocket.StatusMessageTooBig {
+			t.Errorf("too long: %d", got)
+		}
 	}
 	fast := s.join("fast caller", 0)
 	for i := range 300 {
