@@ -27,7 +27,7 @@ type APIConfig struct {
 	MintURL func(action, stream, party string, valid time.Duration) (string, error)        // POST /v1/urls; nil: there is none
 	ReadLog func(ctx context.Context, from, to uint64, f func(uint64, []byte) error) error // entries of the log
 	Replay  func(ctx context.Context, hook string, from uint64) error                      // webhooks
-	Dev     bool                                                                           // POST /v1/dev: anybody is whoever they say
+	Dev     func() bool                                                                    // whether POST /v1/dev lets anybody be whoever they say; nil: no
 	Origins []string                                                                       // of pages that may renew with a cookie, beside the server's own
 	Proxies []netip.Prefix                                                                 // whose X-Forwarded-For is believed
 	Logger  *slog.Logger                                                                   // default: discard

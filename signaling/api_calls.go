@@ -279,7 +279,7 @@ type healthReply struct {
 }
 
 func getHealth(x *exchange) (any, error) {
-	v := healthReply{Status: "ok", Dev: x.cfg.Dev}
+	v := healthReply{Status: "ok", Dev: x.cfg.Dev != nil && x.cfg.Dev()}
 	x.cfg.Office.View(func(s *desk.State) { v.Seq = s.Seq })
 	return &v, nil
 }

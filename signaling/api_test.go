@@ -33,7 +33,7 @@ func newBackend(t *testing.T, dev bool) *backend {
 	}
 	b := &backend{site: newSite(t), tokens: tokens}
 	b.srv = httptest.NewServer(signaling.NewAPI(signaling.APIConfig{
-		Office: b.office, Tokens: tokens, Cost: auth.Cost{Time: 1, MemoryKiB: 64, Threads: 1}, Dev: dev, ReadLog: b.readLog,
+		Office: b.office, Tokens: tokens, Cost: auth.Cost{Time: 1, MemoryKiB: 64, Threads: 1}, Dev: func() bool { return dev }, ReadLog: b.readLog,
 		MintURL: func(action, stream, _ string, _ time.Duration) (string, error) {
 			return "duet://test/" + stream + "?" + action, nil
 		},

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -268,5 +269,67 @@ func checkKilled(t *testing.T, cfg Config, acked, saved, done uint64) {
 	}
 	if err != nil || d.Entry.Seq > done+1 {
 		t.Fatalf("Next: %+v, %v; up to %d was handed out", d, err, done)
+	}
+}
+
+// TestKillAtBirth: a process that is killed while it makes its log leaves nothing that harms a later one.
+func TestKillAtBirth(t *testing.T) {
+	t.Parallel()
+	kills := 10
+	if long() {
+		kills = 200
+	}
+	for range kills {
+		dir := t.TempDir()
+		var acked uint64
+		for range 2 {
+			c := startChild(t, dir, "0s", -1)
+			<-time.After(time.Duration(rand.IntN(30_000)) * time.Microsecond)
+			is := c.kill(t)
+			if is.fault != "" {
+				t.Fatal(is.fault)
+			}
+			acked = max(acked, is.acked)
+		}
+		for range 2 {
+			checkKilled(t, Config{Dir: dir}, acked, 0, 0)
+			s := mustOpen(t, Config{Dir: dir})
+			last, err := s.Last(within(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, s, last, 2)
+			acked = last + 2
+			closeStore(t, s)
+		}
+	}
+}
+
+// TestHalfMade is what was found in that way: a server that was killed between the two files that describe a stream or consumer.
+func TestHalfMade(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := mustOpen(t, Config{Dir: dir})
+	fill(t, s, 0, 5)
+	o := openBox(t, s, 0)
+	done(t, next(t, o, 1))
+	closeStore(t, s)
+	remove(t, filepath.Join(dir, "log"))
+	remove(t, filepath.Join(dir, logFiles, "meta.sum"))
+	remove(t, filepath.Join(dir, logFiles, "obs/outbox-box/meta.sum"))
+	for range 2 {
+		s := mustOpen(t, Config{Dir: dir})
+		x := expect{t, 1}
+		if err := s.Read(within(t), 1, 5, x.take); err != nil {
+			t.Fatal(err)
+		}
+		o := openBox(t, s, 0)
+		d, err := o.Next(within(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the outbox goes on with %d", d.Entry.Seq)
+		done(t, d)
+		closeStore(t, s)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/nats-io/nats-server/v2/server"
 )
 
 // marker is the file that tells which log the directory holds: its first line is markerHead, its second the time at which the log was made. A
@@ -52,10 +54,47 @@ func (e *embedded) writeMarker(made string) (err error) {
 	if err := os.Rename(name+".new", name); err != nil {
 		return err
 	}
-	d, err := os.Open(e.dir)
-	if err != nil {
-		return err
+	return syncFile(e.dir)
+}
+
+// clear removes the description of a stream, or of one of its consumers, that the server does not know. A server that is killed while it writes a
+// description leaves one without a checksum, which it then does not read; nor does it write another, since there is one, and what is made in its place is
+// unknown again at the next start. What the stream holds stays.
+func (e *embedded) clear(stream, consumer string) error {
+	dir := filepath.Join(e.dir, serverDir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", stream)
+	if consumer != "" {
+		dir = filepath.Join(dir, "obs", consumer)
 	}
-	_ = d.Sync() // not every system can; without it the name comes a moment later
-	return d.Close()
+	for _, name := range []string{server.JetStreamMetaFile, server.JetStreamMetaFileSum} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
+	return nil
+}
+
+// syncFiles syncs all that the server has written. With syncs at intervals it leaves descriptions, which it writes only once, to the system.
+func (e *embedded) syncFiles() error {
+	return filepath.WalkDir(e.dir, func(name string, _ os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) { // a temporary one
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		return syncFile(name)
+	})
+}
+
+// syncFile syncs a file or a directory. Not every system can do so with directories, or with files that are open for reading: there it comes a moment later.
+func syncFile(name string) error {
+	f, err := os.Open(name)
+	if errors.Is(err, os.ErrNotExist) { // a temporary one
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	_ = f.Sync()
+	return f.Close()
 }

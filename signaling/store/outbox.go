@@ -66,6 +66,11 @@ func (s *Store) Outbox(ctx context.Context, name string, after uint64) (*Outbox,
 func (s *Store) openOutbox(ctx context.Context, name string, after uint64) (jetstream.Consumer, error) {
 	consumer, err := s.log.Consumer(ctx, outboxPrefix+name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if s.server != nil {
+			if err := s.server.clear(s.cfg.Name+logStream, outboxPrefix+name); err != nil {
+				return nil, err
+			}
+		}
 		consumer, err = s.log.CreateConsumer(ctx, s.outboxConfig(name, after))
 		if errors.Is(err, jetstream.ErrConsumerExists) || errors.Is(err, jetstream.ErrConsumerNameAlreadyInUse) { // another process has been quicker
 			consumer, err = s.log.Consumer(ctx, outboxPrefix+name)

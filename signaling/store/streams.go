@@ -63,6 +63,11 @@ func (s *Store) openStream(ctx context.Context, cfg jetstream.StreamConfig, made
 			return nil, fmt.Errorf("%w: %s holds a log that was made at %s, but NATS can't read its description; restore the whole directory from a backup",
 				ErrDamaged, s.cfg.Dir, made)
 		}
+		if s.server != nil {
+			if err := s.server.clear(cfg.Name, ""); err != nil {
+				return nil, err
+			}
+		}
 		stream, err = s.js.CreateStream(ctx, cfg)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process has been quicker
 			stream, err = s.js.Stream(ctx, cfg.Name)
@@ -111,6 +116,9 @@ func (s *Store) checkFiles(ctx context.Context, made string) error {
 	}
 	hint := "restore the whole directory from a backup"
 	if is := info.Created.UTC().Format(time.RFC3339Nano); made == "" {
+		if err := s.server.syncFiles(); err != nil {
+			return err
+		}
 		if err := s.server.writeMarker(is); err != nil {
 			return err
 		}
