@@ -123,6 +123,9 @@ func (k *TokenKeys) Use(id uint32) error {
 	return nil
 }
 
+// Current is the ID of the key that signs.
+func (k *TokenKeys) Current() uint32 { return k.current }
+
 // Remove takes a key out: its tokens are forged from now on. The one that signs stays.
 func (k *TokenKeys) Remove(id uint32) error {
 	if id == k.current {

@@ -19,7 +19,7 @@ func TestDemo(t *testing.T) {
 	if r.code != 0 {
 		t.Fatalf("exit %d: %s%s", r.code, r.out, r.err)
 	}
-	for _, want := range []string{"1002  push begins", "2003  first key frame", "every message arrived", "101 video, 174 audio", "p99"} {
+	for _, want := range []string{"1002  push begins", "2003  first key frame", "step 1: push URL", "step 4: play URL of carl", "step 5: push URL", "step 7: play URL of anna", "place 1 of 1, about", "ended: hangup by carl", "room anna is CLOSE", "byte for byte", "101 video, 173 audio", "p99"} {
 		if !strings.Contains(r.out.String(), want) {
 			t.Errorf("the demo does not print %q:\n%s", want, r.out)
 		}

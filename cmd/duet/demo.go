@@ -1,20 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"duet/client"
-	"duet/crypto"
-	"duet/rtmpchunk"
+	party "duet/signaling/client"
 )
 
 // clip is 4 s of H.264 and AAC; scripts/make-clip.sh makes it.
@@ -22,20 +18,17 @@ import (
 //go:embed clip.flv
 var clip []byte
 
-const (
-	demoStream   = "live/demo"
-	demoMaxDelay = time.Second
-	demoPatience = 30 * time.Second // for all of it
-)
+const demoPatience = 30 * time.Second // for all of it
 
 func newDemo(s streams) *cobra.Command {
 	var data string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run server, pusher and player on this machine and check every frame",
-		Long: `Run a server, a pusher and a player in one process, joined by real sockets on loopback. A clip of 4 s is pushed, played, and
-compared byte for byte. Exits with 0 only if every frame arrived intact.`,
+		Short: "Run a whole help desk on this machine: two callers, an agent, a queue, and every frame checked",
+		Long: `Run a server, an agent and two callers in one process, joined by real sockets on loopback. The agent opens a room; the first caller is put through
+in the seven steps; both send a clip of 4 s, which is compared byte for byte, and a text; the second caller waits and is told the place in line; the
+first hangs up; the second is put through; the agent closes the room. Exits with 0 only if all of it happened.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), s, data, asJSON) },
 	}
@@ -53,7 +46,7 @@ func demo(ctx context.Context, s streams, data string, asJSON bool) (err error) 
 		}
 		defer func() { err = joinErrors(err, os.RemoveAll(data)) }()
 	}
-	srv, err := newServer(serverConfig{data: data, udp: "127.0.0.1:0"})
+	srv, err := newServer(serverConfig{data: data, udp: "127.0.0.1:0", http: "127.0.0.1:0"})
 	if err != nil {
 		return err
 	}
@@ -64,155 +57,188 @@ func demo(ctx context.Context, s streams, data string, asJSON bool) (err error) 
 		stop()
 		err = joinErrors(err, <-served)
 	}()
-	d := demoRun{srv: srv, data: data, rep: newReporter(streams{out: s.out, err: s.out}, asJSON, false)}
-	if err := d.run(ctx); err != nil {
-		return err
+	d := demoRun{server: "http://" + srv.httpLn.Addr().String(), rep: newReporter(streams{out: s.out, err: s.out}, asJSON, false)}
+	err = d.run(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = fmt.Errorf("the demo did not get to its end within %v: %s: %w", demoPatience, d.doing, err)
 	}
-	if asJSON {
-		d.rep.finish(makeReport("push", d.took, d.pushed, nil))
-		d.rep.finish(makeReport("play", d.took, d.played, d.verdict()))
-	} else {
+	if err == nil && !asJSON {
 		d.table(s.out)
 	}
-	return d.verdict()
+	if err == nil && asJSON {
+		d.tableJSON()
+	}
+	return err
 }
 
-// demoRun is a demonstration while it runs.
-type demoRun struct {
-	srv  *server
-	data string
-	rep  *reporter
-
-	sent, got      []rtmpchunk.Message
-	pushed, played client.Stats
-	first          time.Duration // from the player's first datagram after the push began to the first frame
-	took           time.Duration
-}
-
+// run tells the story.
 func (d *demoRun) run(ctx context.Context) error {
 	began := time.Now()
-	play, push, err := d.urls()
+	defer d.end()
+	anna, err := d.join(ctx, "anna", "agent")
 	if err != nil {
 		return err
 	}
-	waiting := make(chan struct{}, 1)
-	player, err := client.DialPlayer(ctx, client.PlayerConfig{URL: play, MaxDelay: demoMaxDelay, OnEvent: func(e client.Event) {
-		d.rep.event("player", e)
-		if e.Code == client.CodeLoading {
-			select {
-			case waiting <- struct{}{}:
-			default:
-			}
-		}
-	}})
+	if err := anna.c.OpenRoom(ctx); err != nil {
+		return err
+	}
+	carl, err := d.join(ctx, "carl", "caller")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = player.Close() }() // it never fails
-	select {                              // the player is there before the pusher, so that it misses nothing
-	case <-waiting:
-	case <-ctx.Done():
-		return fmt.Errorf("the player was not let in: %w", ctx.Err())
-	}
-	pusher, err := client.DialPusher(ctx, client.PusherConfig{URL: push, OnEvent: d.rep.as("pusher")})
+	call, err := d.connect(ctx, anna, carl)
 	if err != nil {
 		return err
 	}
-	src := newSource("the demo's clip", bytes.NewReader(clip))
-	sent := make(chan error, 1)
-	go func() { sent <- d.push(ctx, src, pusher) }()
-	if err := d.play(ctx, player); err != nil {
+	dora, err := d.wait(ctx)
+	if err != nil {
 		return err
 	}
-	if err := <-sent; err != nil {
+	if err := d.talk(ctx, anna, carl, call); err != nil {
 		return err
 	}
-	d.pushed, d.played, d.took = pusher.Stats(), player.Stats(), time.Since(began)
+	d.doing = "the first caller hangs up"
+	at := time.Now()
+	if err := carl.c.HangUp(ctx, call); err != nil {
+		return err
+	}
+	ended, err := anna.until(ctx, func(e *party.Event) bool { return e.Type == "call.ended" })
+	if err != nil {
+		return err
+	}
+	d.note("hang-up, to the other side", ended.at.Sub(at))
+	if ended.Reason != "hangup" || ended.By != "carl" {
+		return fmt.Errorf("the hang-up came as %s by %s", ended.Reason, ended.By)
+	}
+	if err := d.second(ctx, anna, dora); err != nil {
+		return err
+	}
+	d.doing = "the agent closes the room"
+	if err := anna.c.CloseRoom(ctx); err != nil {
+		return err
+	}
+	if _, err := anna.until(ctx, func(e *party.Event) bool { return e.Type == "room.state" && e.State == "CLOSE" }); err != nil {
+		return err
+	}
+	d.took = time.Since(began)
 	return nil
 }
 
-func (d *demoRun) urls() (play, push crypto.URL, err error) {
-	o := urlOptions{data: d.data, expires: time.Hour, party: "demo"}
-	texts := [2]string{}
-	for i, a := range []crypto.Action{crypto.ActionPlay, crypto.ActionPush} {
-		if texts[i], err = makeURL(d.srv.secrets, a, demoStream, &o); err != nil {
-			return play, push, err
-		}
+// connect puts a caller through: the seven steps.
+func (d *demoRun) connect(ctx context.Context, anna, caller *demoParty) (string, error) {
+	d.doing = caller.h.name + " is put through"
+	at := time.Now()
+	call, err := caller.c.JoinQueue(ctx, firstQueue, "")
+	if err != nil {
+		return "", err
 	}
-	if play, err = crypto.ParseURL(texts[0]); err != nil {
-		return play, push, err
+	offered, err := anna.until(ctx, func(e *party.Event) bool { return e.Type == "call.offered" && e.Call == call })
+	if err != nil {
+		return "", err
 	}
-	push, err = crypto.ParseURL(texts[1])
-	return play, push, err
+	d.note("request to the agent's ringing", offered.at.Sub(at))
+	at = time.Now()
+	if err := anna.c.Accept(ctx, call); err != nil {
+		return "", err
+	}
+	return call, d.steps(ctx, anna, caller, call, at)
 }
 
-// push sends the clip at its own pace.
-func (d *demoRun) push(ctx context.Context, src *source, p *client.Pusher) error {
-	for {
-		m, err := src.next(ctx)
-		if errors.Is(err, io.EOF) {
-			return p.Close(ctx)
-		}
+// steps waits for the seven steps, in which both sides show their events, and for both to be connected.
+func (d *demoRun) steps(ctx context.Context, anna, caller *demoParty, call string, accepted time.Time) error {
+	for _, s := range []struct {
+		who  *demoParty
+		kind string
+		step int
+		row  string
+	}{
+		{caller, "call.push", 1, "accept to step 1, the caller's push URL"},
+		{anna, "call.play", 4, "accept to step 4, after the caller's 1002"},
+		{anna, "call.push", 5, "accept to step 5, the agent's push URL"},
+		{caller, "call.play", 7, "accept to step 7, after the agent's 1002"},
+		{caller, "call.connected", 0, "accept to connected"},
+		{anna, "call.connected", 0, ""},
+	} {
+		e, err := s.who.until(ctx, func(e *party.Event) bool { return e.Type == s.kind && e.Step == s.step && e.Call == call })
 		if err != nil {
 			return err
 		}
-		d.sent = append(d.sent, m)
-		if err := p.Write(m); err != nil {
-			return err
-		}
-	}
-}
-
-// play takes everything up to the stream's end.
-func (d *demoRun) play(ctx context.Context, p *client.Player) error {
-	for {
-		f, err := p.Read(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if f.Media && d.first == 0 && !f.Captured.IsZero() {
-			d.first = f.Released.Sub(f.Captured)
-		}
-		d.got = append(d.got, f.Message)
-	}
-}
-
-// verdict compares what was received with what was sent.
-func (d *demoRun) verdict() error {
-	if len(d.got) != len(d.sent) {
-		return fmt.Errorf("%d messages were sent and %d received", len(d.sent), len(d.got))
-	}
-	for i, m := range d.sent {
-		if g := d.got[i]; g.Type != m.Type || g.Timestamp != m.Timestamp || !bytes.Equal(g.Payload, m.Payload) {
-			return fmt.Errorf("message %d of %d (%d bytes at %d ms) is not what was sent", i+1, len(d.sent), len(m.Payload), m.Timestamp)
+		if s.row != "" {
+			d.note(s.row, e.at.Sub(accepted))
 		}
 	}
 	return nil
 }
 
-func (d *demoRun) table(w io.Writer) {
-	a, b := &d.pushed, &d.played
-	verdict := "every message arrived, byte for byte"
-	if err := d.verdict(); err != nil {
-		verdict = "FAILED: " + err.Error()
+// wait has a second caller wait in line.
+func (d *demoRun) wait(ctx context.Context) (*demoParty, error) {
+	d.doing = "the second caller waits"
+	dora, err := d.join(ctx, "dora", "caller")
+	if err != nil {
+		return nil, err
 	}
-	fmt.Fprintln(w)
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(w, "%-22s "+format+"\n", append([]any{name}, args...)...)
+	at := time.Now()
+	if _, err := dora.c.JoinQueue(ctx, firstQueue, ""); err != nil {
+		return nil, err
 	}
-	row("result", "%s", verdict)
-	row("frames sent", "%d video, %d audio, %d configurations and data", a.VideoFrames, a.AudioFrames, a.Records)
-	row("frames received", "%d video, %d audio, %d configurations and data", b.VideoFrames, b.AudioFrames, b.Records)
-	row("first frame", "%.1f ms from capture to release", ms(d.first))
-	row("delay", "p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, max %.1f ms", ms(b.Delay.P50), ms(b.Delay.P95), ms(b.Delay.P99), ms(b.Delay.Max))
-	row("media", "%s in messages", size(a.MediaBytes))
-	row("pusher's UDP", "%s out, %s in", size(a.BytesSent), size(a.BytesReceived))
-	row("player's UDP", "%s in, %s out", size(b.BytesReceived), size(b.BytesSent))
-	row("loss", "%.1f %% to the relay, %.1f %% to the player", a.Loss, b.Loss)
-	row("repairs", "%d resent, %d parity sent, %d rebuilt by the player", a.Retransmits, a.RepairsSent, b.PacketsRepaired)
-	row("round trip", "%.2f ms to the pusher, %.2f ms to the player", ms(a.RTT), ms(b.RTT))
-	row("took", "%.1f s", d.took.Seconds())
+	place, err := dora.until(ctx, func(e *party.Event) bool { return e.Type == "queue.position" })
+	if err != nil {
+		return nil, err
+	}
+	if place.Position != 1 || place.Estimate == nil {
+		return nil, fmt.Errorf("the second caller was told place %d, estimate %v", place.Position, place.Estimate)
+	}
+	d.note("request to the place in line", place.at.Sub(at))
+	return dora, nil
+}
+
+// talk lets both sides text, and waits until both have played all of the other's clip.
+func (d *demoRun) talk(ctx context.Context, anna, carl *demoParty, call string) error {
+	d.doing = "both sides text"
+	for _, p := range []struct {
+		from, to *demoParty
+		text     string
+	}{{carl, anna, "Hello, can you see me?"}, {anna, carl, "Yes, and hear you. How can I help?"}} {
+		at := time.Now()
+		if _, err := p.from.c.Say(ctx, call, p.text, p.text); err != nil {
+			return err
+		}
+		e, err := p.to.until(ctx, func(e *party.Event) bool { return e.Type == "message" && e.Message.From == p.from.h.name })
+		if err != nil {
+			return err
+		}
+		if e.Message.Body != p.text {
+			return fmt.Errorf("the text %q came as %q", p.text, e.Message.Body)
+		}
+		d.note("text, to "+p.to.h.name, e.at.Sub(at))
+	}
+	d.doing = "both sides play the other's clip"
+	if err := anna.played(ctx); err != nil {
+		return err
+	}
+	return carl.played(ctx)
+}
+
+// second puts the second caller through, who hangs up soon.
+func (d *demoRun) second(ctx context.Context, anna, dora *demoParty) error {
+	d.doing = "the second caller is put through"
+	offered, err := anna.until(ctx, func(e *party.Event) bool { return e.Type == "call.offered" && e.User == "dora" })
+	if err != nil {
+		return err
+	}
+	at := time.Now()
+	if err := anna.c.Accept(ctx, offered.Call); err != nil {
+		return err
+	}
+	d.rows = append(d.rows, demoRow{}) // the second call's steps are told and not shown again
+	n := len(d.rows)
+	if err := d.steps(ctx, anna, dora, offered.Call, at); err != nil {
+		return err
+	}
+	d.rows = append(d.rows[:n-1], demoRow{"second caller: accept to connected", d.rows[len(d.rows)-1].took})
+	if err := anna.c.HangUp(ctx, offered.Call); err != nil {
+		return err
+	}
+	_, err = dora.until(ctx, func(e *party.Event) bool { return e.Type == "call.ended" && e.By == "anna" })
+	return err
 }

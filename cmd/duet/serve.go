@@ -16,7 +16,7 @@ func newServe(s streams) *cobra.Command {
 	var show string
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run the server: relay, RTMP and HTTP-FLV gateways",
+		Short: "Run the server: calls, relay, RTMP and HTTP-FLV gateways",
 		Long: `Run the server. Without options it listens on loopback only and keeps its keys in ./duet-data, which it makes on its
 first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST with the name or address that clients use.`,
 		Args: exactly(0, "no arguments"),
@@ -46,6 +46,15 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 	f.StringVar(&cfg.tlsKey, "tls-key", "", "its private key, a PEM file")
 	f.StringVar(&cfg.advertise, "advertise", "", "HOST[:PORT] that clients reach this server at, where it is behind NAT or in a container")
 	f.BoolVar(&cfg.allowPlaintext, "allow-plaintext", false, "allow RTMP and HTTP-FLV, which are not encrypted, off loopback")
+	f.StringVar(&cfg.role, "role", roleAll, "all, relay or signaling: what this process does; apart they meet over --nats")
+	f.StringVar(&cfg.calls.nats, "nats", "", "URL of a NATS server with JetStream; without one a server of its own keeps the log in --data")
+	f.StringVar(&cfg.calls.natsCreds, "nats-creds", "", "credentials file for --nats")
+	f.IntVar(&cfg.calls.replicas, "nats-replicas", 1, "how many servers of a NATS cluster keep the log")
+	f.DurationVar(&cfg.calls.sync, "sync", 0, "how often the log is synced to disk; 0: before anything is acknowledged (a power cut costs what came since the last sync)")
+	f.StringVar(&cfg.calls.node, "node", "", "name of this server where several share --nats")
+	f.StringSliceVar(&cfg.calls.origins, "origin", nil, "host of pages that may use this server's sockets, beside its own; may be repeated")
+	f.BoolVar(&cfg.calls.devOpen, "dev-open", false, "for trials: anybody is whoever they say, an admin too")
+	f.DurationVar(&cfg.calls.settings.GoneAfter, "gone-after", 30*time.Second, "a call ends when a party's media has been lost for so long")
 	f.StringVar(&show, "show", "live/demo", "stream whose URLs are shown on a terminal")
 	return cmd
 }
@@ -53,7 +62,9 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 // print tells where the server listens. URLs are secrets: they go to a terminal, never into a file or a log.
 func (s *server) print(w io.Writer, show string) {
 	fmt.Fprintf(w, "duet %s\n", version())
-	fmt.Fprintf(w, "udp    %s  clients: %s\n", s.relay.Addr(), s.told.UDP)
+	if s.relay != nil {
+		fmt.Fprintf(w, "udp    %s  clients: %s\n", s.relay.Addr(), s.told.UDP)
+	}
 	if s.rtmpLn != nil {
 		fmt.Fprintf(w, "rtmp   %s\n", s.rtmpLn.Addr())
 	}
@@ -64,7 +75,10 @@ func (s *server) print(w io.Writer, show string) {
 		fmt.Fprintf(w, "http   %s\n", s.httpLn.Addr())
 	}
 	fmt.Fprintf(w, "data   %s\n", s.cfg.data)
-	if !isTerminal(w) {
+	if s.calls != nil && !s.calls.hasUsers() {
+		fmt.Fprintf(w, "users  none: whoever reaches %s is whoever they say (duet user add NAME --role admin ends that)\n", s.httpLn.Addr())
+	}
+	if !isTerminal(w) || s.relay == nil {
 		return
 	}
 	o := urlOptions{data: s.cfg.data, expires: 24 * time.Hour}

@@ -2,18 +2,21 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"duet/crypto"
 	"duet/gateway"
 	"duet/relay"
+	"duet/signaling/store"
 )
 
 // Where a server listens unless told otherwise: on loopback only.
@@ -26,6 +29,7 @@ const (
 
 // serverConfig says what a server listens on; an empty address is a listener left out (UDP can't be).
 type serverConfig struct {
+	role            string // roleAll, roleRelay or roleSignaling; default roleAll
 	data            string
 	udp, rtmp, http string
 	rtmps           string
@@ -34,7 +38,15 @@ type serverConfig struct {
 	allowPlaintext  bool
 	log             *slog.Logger
 	tap             func(in bool, datagram []byte)
+	calls           callsConfig
 }
+
+// The roles of a process.
+const (
+	roleAll       = "all"
+	roleRelay     = "relay"     // media alone; signaling is elsewhere, over NATS
+	roleSignaling = "signaling" // calls alone; relays are elsewhere
+)
 
 const (
 	httpHeaderTimeout = 10 * time.Second
@@ -51,7 +63,10 @@ type server struct {
 	rtmpLn  net.Listener
 	rtmpsLn net.Listener
 	httpLn  net.Listener
-	told    addresses // what clients are told
+	told    addresses     // what clients are told
+	changed chan struct{} // the relay's sessions have changed
+	calls   *calls        // nil: signaling is not here
+	link    *store.Store  // of a relay alone: what it meets signaling over
 }
 
 // newServer opens the data directory and the sockets. Serve then runs it, Close lets go of it unserved.
@@ -62,7 +77,7 @@ func newServer(cfg serverConfig) (*server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &server{cfg: cfg}
+	s := &server{cfg: cfg, changed: make(chan struct{}, 1)}
 	if err := s.open(); err != nil {
 		s.close()
 		return nil, err
@@ -76,13 +91,38 @@ func (s *server) open() (err error) {
 	if s.secrets, err = openSecrets(cfg.data, true); err != nil {
 		return err
 	}
+	if s.httpLn, err = listen(cfg.http, "--http"); err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.page)
+	mux.HandleFunc("GET /healthz", s.health)
+	if cfg.role != roleSignaling {
+		if err := s.openRelay(mux); err != nil {
+			return err
+		}
+	}
+	if cfg.role != roleRelay && s.httpLn != nil {
+		if err := s.openCalls(mux); err != nil {
+			return err
+		}
+	}
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: httpHeaderTimeout, ErrorLog: slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)}
+	return s.tell()
+}
+
+// openRelay opens the relay and its gateways.
+func (s *server) openRelay(mux *http.ServeMux) (err error) {
+	cfg := &s.cfg
 	s.relay, err = relay.New(relay.Config{
 		Listen: cfg.udp, Key: s.secrets.key, Secret: s.secrets.secret, Tokens: s.secrets.tokens, Logger: cfg.log, Tap: cfg.tap,
+		FloorFile: filepath.Join(cfg.data, floorFile), OnChange: s.sessionsChanged,
 	})
 	if err != nil {
 		return listenHint(err, "--udp")
 	}
 	gw := gateway.Config{Logger: cfg.log, Publish: s.publish, Subscribe: s.subscribe, Verify: s.verify}
+	mux.Handle("GET /live/", gateway.NewFLV(gw))
 	s.rtmp = gateway.NewRTMP(gw)
 	if s.rtmpLn, err = listen(cfg.rtmp, "--rtmp"); err != nil {
 		return err
@@ -97,19 +137,64 @@ func (s *server) open() (err error) {
 		}
 		s.rtmpsLn = tls.NewListener(s.rtmpsLn, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
 	}
-	if s.httpLn, err = listen(cfg.http, "--http"); err != nil {
+	if cfg.role != roleRelay {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), storeOpen)
+	defer cancel()
+	s.link, err = openStore(ctx, cfg.calls, cfg.data, cfg.log)
+	return err
+}
+
+func (s *server) sessionsChanged() {
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// openCalls opens signaling, beside the relay or apart from it.
+func (s *server) openCalls(mux *http.ServeMux) (err error) {
+	cfg := &s.cfg
+	s.calls, err = openCalls(context.Background(), cfg.calls, cfg.data, s.secrets, cfg.log, func(c *calls) mediaSide {
+		if s.relay != nil {
+			return &localMedia{
+				relay: s.relay, tokens: s.secrets.tokens, key: s.secrets.key.Public(), host: func() string { return s.told.UDP }, valid: urlsValid, log: cfg.log,
+				floors: newFloors(), changed: s.changed,
+			}
+		}
+		return &remoteMedia{
+			store: c.store, tokens: s.secrets.tokens, keyID: s.secrets.tokens.Current(), valid: urlsValid, log: cfg.log, all: c.floorsInForce,
+			relays: make(map[string]*remoteRelay),
+		}
+	})
+	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.page)
-	mux.HandleFunc("GET /healthz", s.health)
-	mux.Handle("GET /live/", gateway.NewFLV(gw))
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: httpHeaderTimeout, ErrorLog: slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)}
-	return s.tell()
+	if err := s.calls.guard(cfg); err != nil {
+		return err
+	}
+	mux.Handle("GET /v1/socket", s.calls.sockets)
+	mux.Handle("/v1/", s.calls.api)
+	return nil
 }
 
 // check refuses what would leave the machine unprotected, and options that contradict each other.
 func (c *serverConfig) check() error {
+	switch c.role {
+	case "":
+		c.role = roleAll
+	case roleAll:
+	case roleRelay, roleSignaling:
+		if c.calls.nats == "" {
+			return withHint(misusef("--role %s needs --nats: it is over NATS that relay and signaling meet when they are apart", c.role), "for example: --nats nats://127.0.0.1:4222")
+		}
+		if c.role == roleSignaling && c.http == "" {
+			return misusef("--role signaling needs --http: it is what callers and agents use")
+		}
+	default:
+		return misusef("--role is all, relay or signaling, not %q", c.role)
+	}
 	if c.udp == "" {
 		return withHint(misusef("--udp can't be empty: it is what pushers and players use"), "--udp %s is the default", defaultUDP)
 	}
@@ -146,7 +231,9 @@ func listen(addr, flag string) (net.Listener, error) {
 
 // tell works out what clients are told and keeps it for `duet url`.
 func (s *server) tell() error {
-	s.told.UDP = s.advertised(s.relay.Addr().String(), true)
+	if s.relay != nil {
+		s.told.UDP = s.advertised(s.relay.Addr().String(), true)
+	}
 	for told, l := range map[*string]net.Listener{&s.told.RTMP: s.rtmpLn, &s.told.TLS: s.rtmpsLn, &s.told.HTTP: s.httpLn} {
 		if l != nil {
 			*told = s.advertised(l.Addr().String(), false)
@@ -192,7 +279,18 @@ func (s *server) serve(ctx context.Context) error {
 			cancel() // one without the others is no server
 		})
 	}
-	start("relay", func() error { return s.relay.Serve(ctx) })
+	if s.relay != nil {
+		start("relay", func() error { return s.relay.Serve(ctx) })
+	}
+	if s.link != nil {
+		start("link", func() error {
+			me := relayReport{Relay: s.cfg.calls.name(), Life: rand.Text(), UDP: s.told.UDP, Key: s.secrets.key.Public().Text(), Tokens: s.secrets.tokens.Current()}
+			return errors.Join(serveRelay(ctx, s.link, s.relay, s.changed, me, s.cfg.log), s.link.Close())
+		})
+	}
+	if s.calls != nil {
+		start("signaling", func() error { return s.calls.run(ctx) })
+	}
 	if s.rtmpLn != nil {
 		start("RTMP", func() error { return s.rtmp.Serve(ctx, s.rtmpLn) })
 	}
@@ -228,6 +326,12 @@ func (s *server) close() {
 			_ = l.Close()
 		}
 	}
+	if s.calls != nil {
+		s.calls.close()
+	}
+	if s.link != nil {
+		_ = s.link.Close()
+	}
 	if s.relay != nil {
 		done, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -243,9 +347,11 @@ func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 
 // health answers once the relay's loop does.
 func (s *server) health(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.relay.Stats(r.Context()); err != nil {
-		http.Error(w, "the relay does not answer", http.StatusServiceUnavailable)
-		return
+	if s.relay != nil {
+		if _, err := s.relay.Stats(r.Context()); err != nil {
+			http.Error(w, "the relay does not answer", http.StatusServiceUnavailable)
+			return
+		}
 	}
 	fmt.Fprintln(w, "ok")
 }

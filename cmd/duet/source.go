@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 type source struct {
 	path   string
 	in     io.Reader // for "-"
+	data   []byte    // in memory, in place of a file
 	file   *os.File
 	reader *rtmpchunk.Reader
 	paced  bool // a file is paced by its timestamps, a pipe is read as it comes
@@ -54,11 +56,15 @@ func openSource(path string, in io.Reader, loop bool) (*source, error) {
 }
 
 // newSource reads from memory, paced.
-func newSource(name string, r io.Reader) *source {
-	return &source{path: name, reader: rtmpchunk.NewReader(r), paced: true, step: 40}
+func newSource(name string, data []byte, loop bool) *source {
+	return &source{path: name, data: data, loop: loop, reader: rtmpchunk.NewReader(bytes.NewReader(data)), paced: true, step: 40}
 }
 
 func (s *source) open() error {
+	if s.data != nil {
+		s.reader = rtmpchunk.NewReader(bytes.NewReader(s.data))
+		return nil
+	}
 	if s.path == "-" {
 		s.reader = rtmpchunk.NewReader(s.in)
 		return nil
@@ -108,6 +114,9 @@ func (s *source) next(ctx context.Context) (rtmpchunk.Message, error) {
 	m, err := s.read()
 	if err != nil {
 		return m, err
+	}
+	if !s.any {
+		s.begin = m.Timestamp
 	}
 	m.Timestamp += s.shift
 	if d := m.Timestamp - s.latest; !s.any || d < 1<<31 {
