@@ -139,7 +139,10 @@ func (k *client) OnPublish(ctx *rtmp.StreamContext, _ uint32, cmd *message.NetSt
 	if err != nil {
 		return k.refuse(ctx.StreamID, codePublishDenied, err)
 	}
-	pub, err := k.server.cfg.Publish(k.ctx, PublishRequest{Stream: tok.Stream, Party: tok.Party})
+	pub, err := k.server.cfg.Publish(k.ctx, tok)
+	if errors.Is(err, ErrRevoked) {
+		return k.refuse(ctx.StreamID, codePublishDenied, ErrRevoked)
+	}
 	if err != nil {
 		return k.refuse(ctx.StreamID, message.NetStreamOnStatusCodePublishBadName, err)
 	}
@@ -148,7 +151,7 @@ func (k *client) OnPublish(ctx *rtmp.StreamContext, _ uint32, cmd *message.NetSt
 	k.log.Info("RTMP publisher", "stream", k.stream)
 	k.players.Go(func() {
 		select {
-		case <-pub.Done(): // replaced, or the relay is going down
+		case <-pub.Done(): // replaced, revoked, or the relay is going down
 			_ = k.guard.Close()
 		case <-k.ctx.Done():
 		}
@@ -165,7 +168,7 @@ func (k *client) OnPlay(ctx *rtmp.StreamContext, _ uint32, cmd *message.NetStrea
 	if err != nil {
 		return k.refuse(ctx.StreamID, message.NetStreamOnStatusCodePlayFailed, err)
 	}
-	sub, err := k.server.cfg.Subscribe(k.ctx, tok.Stream)
+	sub, err := k.server.cfg.Subscribe(k.ctx, tok)
 	if err != nil {
 		return k.refuse(ctx.StreamID, message.NetStreamOnStatusCodePlayFailed, err)
 	}

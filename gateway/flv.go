@@ -37,7 +37,8 @@ func NewFLV(cfg Config) http.Handler {
 			http.Error(w, "the URL has no token: make one with duet url flv "+stream, http.StatusUnauthorized)
 			return
 		}
-		if _, err := cfg.Verify(token, crypto.ActionFLV, stream); err != nil {
+		tok, err := cfg.Verify(token, crypto.ActionFLV, stream)
+		if err != nil {
 			http.Error(w, refusal(err), http.StatusForbidden)
 			return
 		}
@@ -47,7 +48,11 @@ func NewFLV(cfg Config) http.Handler {
 			return
 		}
 		defer open.Add(-1)
-		sub, err := cfg.Subscribe(r.Context(), stream)
+		sub, err := cfg.Subscribe(r.Context(), tok)
+		if errors.Is(err, ErrRevoked) {
+			http.Error(w, ErrRevoked.Error(), http.StatusForbidden)
+			return
+		}
 		if err != nil {
 			http.Error(w, "the relay takes no more players; try again later", http.StatusServiceUnavailable)
 			return

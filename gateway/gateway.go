@@ -26,23 +26,20 @@ const (
 type Config struct {
 	Logger *slog.Logger // default: discard. Gets no token and no address
 
-	// Publish opens a publication; it is written to in arrival order and closed at the end.
-	Publish func(ctx context.Context, req PublishRequest) (Publication, error)
-	// Subscribe joins a stream's audience.
-	Subscribe func(ctx context.Context, stream string) (Subscription, error)
+	// Publish opens a publication of a verified token's stream for its party; it is written to in arrival order and closed at the end.
+	Publish func(ctx context.Context, t crypto.Token) (Publication, error)
+	// Subscribe joins the audience of a verified token's stream. Both fail with ErrRevoked for a token that was taken back.
+	Subscribe func(ctx context.Context, t crypto.Token) (Subscription, error)
 	// Verify checks a token for an action on a stream.
 	Verify func(token string, want crypto.Action, stream string) (crypto.Token, error)
 
 	MaxConns int // default DefaultMaxConns
 }
 
-// PublishRequest says who publishes what.
-type PublishRequest struct{ Stream, Party string }
-
 // Publication takes a stream's messages.
 type Publication interface {
 	Write(rtmpchunk.Message) error
-	Done() <-chan struct{} // closed when it is over: replaced, or the relay stopped
+	Done() <-chan struct{} // closed when it is over: replaced, revoked, or the relay stopped
 	Err() error
 	Close() error
 }
@@ -62,6 +59,9 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// ErrRevoked means that a token was good and has been taken back. Its text is for the person who used it.
+var ErrRevoked = errors.New("you are not in the call any more")
 
 // errToken is what a client is told whose token is not good, if the token's own error says nothing better.
 var errToken = errors.New("the URL's token is not valid for this")

@@ -94,8 +94,8 @@ func (r *reader) Close() error { return nil }
 
 func (h *hub) config() Config {
 	return Config{
-		Publish:   func(context.Context, PublishRequest) (Publication, error) { return h, nil },
-		Subscribe: func(context.Context, string) (Subscription, error) { return &reader{h: h}, nil },
+		Publish:   func(context.Context, crypto.Token) (Publication, error) { return h, nil },
+		Subscribe: func(context.Context, crypto.Token) (Subscription, error) { return &reader{h: h}, nil },
 		Verify: func(token string, want crypto.Action, stream string) (crypto.Token, error) {
 			if token != "good" {
 				return crypto.Token{}, crypto.ErrTokenForged

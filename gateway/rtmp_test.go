@@ -36,14 +36,14 @@ type house struct {
 func (h *house) config() Config {
 	return Config{
 		Logger: slog.New(slog.NewTextHandler(h, nil)),
-		Publish: func(_ context.Context, r PublishRequest) (Publication, error) {
+		Publish: func(_ context.Context, r crypto.Token) (Publication, error) {
 			if r.Stream == "live/busy" {
 				return nil, errors.New("another party publishes this stream")
 			}
 			h.count(1)
 			return &fakePublication{h}, nil
 		},
-		Subscribe: func(context.Context, string) (Subscription, error) {
+		Subscribe: func(context.Context, crypto.Token) (Subscription, error) {
 			h.count(1)
 			return &fakeSubscription{h: h, left: h.play}, nil
 		},

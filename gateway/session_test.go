@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"duet/crypto"
 	"duet/rtmpchunk"
 )
 
@@ -60,7 +61,7 @@ func (w waiting) Close() error { w.closed.Add(1); return nil }
 func TestFLVPlayerThatGoes(t *testing.T) {
 	var closed atomic.Int64
 	cfg := (&hub{}).config()
-	cfg.Subscribe = func(context.Context, string) (Subscription, error) { return waiting{&closed}, nil }
+	cfg.Subscribe = func(context.Context, crypto.Token) (Subscription, error) { return waiting{&closed}, nil }
 	srv := httptest.NewServer(NewFLV(cfg))
 	defer srv.Close()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -85,7 +86,7 @@ func TestFLVPlayersAreCounted(t *testing.T) {
 	var closed atomic.Int64
 	cfg := (&hub{}).config()
 	cfg.MaxConns = 1
-	cfg.Subscribe = func(context.Context, string) (Subscription, error) { return waiting{&closed}, nil }
+	cfg.Subscribe = func(context.Context, crypto.Token) (Subscription, error) { return waiting{&closed}, nil }
 	srv := httptest.NewServer(NewFLV(cfg))
 	defer srv.Close()
 	ask := func(ctx context.Context) (status int, body string) {
@@ -137,7 +138,7 @@ func FuzzClient(f *testing.F) {
 			var open atomic.Int64
 			h := &hub{done: make(chan struct{}), messages: []rtmpchunk.Message{{Type: rtmpchunk.TypeAudio, Payload: []byte{1}}}}
 			cfg := h.config()
-			cfg.Publish = func(context.Context, PublishRequest) (Publication, error) {
+			cfg.Publish = func(context.Context, crypto.Token) (Publication, error) {
 				open.Add(1)
 				return &counted{hub: h, open: &open}, nil
 			}

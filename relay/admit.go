@@ -29,7 +29,7 @@ func (l *Loop) admit(now time.Time, r *transport.Request) transport.Admission {
 		return refuse(wire.CloseRefused, reasonOf(err))
 	}
 	if !l.floors[token.Call].admits(&token) {
-		return refuse(wire.CloseRevoked, "you are not in the call any more")
+		return refuse(wire.CloseRevoked, revoked)
 	}
 	if len(l.sessions) >= l.cfg.MaxSessions {
 		return refuse(wire.CloseLimit, "the relay has as many sessions as it may have; try again later")

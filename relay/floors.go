@@ -1,201 +1,148 @@
 package relay
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
-	"sync"
 	"time"
+	"unicode/utf8"
 
 	"duet/crypto"
-	"duet/transport/wire"
 )
 
 // Floor says which tokens of a call are still good: those of Epoch and later, and those of Members whatever their epoch.
 type Floor struct {
-	Call    string    `json:"call"`
+	Call    string    `json:"call"` // not empty: a token without a call has no floor
 	Epoch   uint64    `json:"epoch"`
-	Members []string  `json:"members,omitempty"` // parties
-	Expires time.Time `json:"expires"`           // then every token below it has expired by itself, and the floor is forgotten
+	Members []string  `json:"members,omitempty"` // parties, at most 64
+	Expires time.Time `json:"expires"`           // by then every token below Epoch has expired by itself, and the floor is forgotten
 }
 
 const (
-	maxFloors  = 1 << 20 // beyond, Apply fails
-	floorSlack = 1024    // lines of the file that may be out of date
+	// DefaultMaxFloors is how many floors are kept at a time; beyond, Apply fails. One takes some 500 bytes, in the file about 100.
+	DefaultMaxFloors = 1 << 20
+	maxFloorMembers  = 64
+	maxFloorName     = 255 // bytes of a call or a party: a token has no room for more
+	floorSweep       = 256 // floors forgotten at a time, so that a great many that run out together do not hold up media
 )
 
-// ErrFloors means that there are as many floors as a relay keeps.
-var ErrFloors = errors.New("relay: too many floors")
+var (
+	// ErrFloor means that a Floor says nothing that a token could be held against.
+	ErrFloor = errors.New("relay: not a floor")
+	// ErrFloors means that there are as many floors as the relay keeps.
+	ErrFloors = errors.New("relay: too many floors")
+	// ErrRevoked means that a floor does not admit a token, or not any more.
+	ErrRevoked = errors.New("relay: " + revoked)
+)
 
-// admits reports whether a floor lets a token pass.
-func (f *Floor) admits(t *crypto.Token) bool {
+// revoked is for the person whose token a floor does not admit.
+const revoked = "you are not in the call any more"
+
+// floor is one in force. A later one of the same call takes its place: what other goroutines read of it does not change.
+type floor struct {
+	Floor
+	seq    uint64 // rises with each one that is applied: the file may get them in another order
+	expiry alarm  // the loop's
+}
+
+// check reports what is wrong with a floor.
+func (f *Floor) check() error {
+	if f.Call == "" {
+		return fmt.Errorf("%w: it names no call", ErrFloor)
+	}
+	if len(f.Members) > maxFloorMembers {
+		return fmt.Errorf("%w: %d members, at most %d", ErrFloor, len(f.Members), maxFloorMembers)
+	}
+	odd := func(name string) bool { return len(name) > maxFloorName || !utf8.ValidString(name) } // the file could not give it back
+	if odd(f.Call) || slices.ContainsFunc(f.Members, odd) {
+		return fmt.Errorf("%w: the names of calls and parties are UTF-8 of at most %d bytes", ErrFloor, maxFloorName)
+	}
+	return nil
+}
+
+// admits reports whether the floor of a token's call, which may be nil, lets the token pass.
+func (f *floor) admits(t *crypto.Token) bool {
 	return f == nil || t.Epoch >= f.Epoch || slices.Contains(f.Members, t.Party)
 }
 
-// Apply sets a call's floor: sessions that it does not admit are closed, tokens are refused from now on. It returns when that is done and the
-// floor is on disk. A floor below the one that there is changes nothing.
+// Apply sets a call's floor: what it does not admit is closed with wire.CloseRevoked and refused from now on, at gateways too. It returns
+// when that is done and the floor is on disk. A floor with a lower epoch than the one in force changes nothing; one with the same epoch
+// takes its place. It fails with ErrFloor, ErrFloors, ErrStopped, ctx's error, or that of the disk: then the floor may be in force and not
+// kept, and Apply should be called again. It keeps nothing of f.
 func (s *Server) Apply(ctx context.Context, f Floor) error {
-	var full, late bool
-	err := s.loop.mail.call(ctx, func(now time.Time) {
-		if old := s.loop.floors[f.Call]; old != nil && old.Epoch > f.Epoch {
-			late = true
-			return
-		} else if old == nil && len(s.loop.floors) >= maxFloors {
-			full = true
-			return
-		}
-		s.loop.floors[f.Call] = &f
-		s.loop.revoke(now, &f)
-	})
-	switch {
-	case err != nil:
+	var inForce *floor
+	var failed error
+	f.Members = slices.Clone(f.Members)
+	if err := s.loop.mail.call(ctx, func(now time.Time) { inForce, failed = s.loop.apply(now, f) }); err != nil {
 		return err
-	case full:
-		return ErrFloors
-	case late:
-		return nil
 	}
-	return s.floorFile.add(f)
-}
-
-// revoke closes what a floor does not admit.
-func (l *Loop) revoke(now time.Time, f *Floor) {
-	for _, s := range l.sessions {
-		if s.token.Call == f.Call && !f.admits(&s.token) {
-			s.conn.Close(now, wire.CloseRevoked, "you are not in the call any more")
-			s.drain(now)
-			l.touch(s)
-		}
+	if failed != nil || inForce == nil {
+		return failed
 	}
+	return s.floors.keep(inForce)
 }
 
-// forgetFloors drops those that have run out.
-func (l *Loop) forgetFloors(now time.Time) {
-	for call, f := range l.floors {
-		if !now.Before(f.Expires) {
-			delete(l.floors, call)
-		}
-	}
+// Apply is Server.Apply without the file, for drivers of a Loop. It keeps f.Members.
+func (l *Loop) Apply(now time.Time, f Floor) error {
+	_, err := l.apply(now, f)
+	return err
 }
 
-// Admits reports whether a token that is valid by itself is still good: for gateways.
-func (s *Server) Admits(ctx context.Context, t *crypto.Token) (ok bool, err error) {
-	err = s.loop.mail.call(ctx, func(time.Time) { ok = s.loop.floors[t.Call].admits(t) })
-	return ok, err
-}
-
-// floorFile keeps floors over a restart: a line each, the last one of a call counts.
-type floorFile struct {
-	path string
-
-	mu    sync.Mutex // guards what follows
-	f     *os.File
-	lines int
-	live  map[string]Floor
-}
-
-// openFloors reads the file; without a path nothing is kept.
-func openFloors(path string, now time.Time) (*floorFile, error) {
-	k := &floorFile{path: path, live: make(map[string]Floor)}
-	if path == "" {
-		return k, nil
-	}
-	if err := k.read(now); err != nil {
+// apply returns the floor that is in force then: nil if nobody needs one.
+func (l *Loop) apply(now time.Time, f Floor) (*floor, error) {
+	if err := f.check(); err != nil {
 		return nil, err
 	}
-	return k, k.rewrite(now)
+	l.forgetFloors(now)
+	old := l.floors[f.Call]
+	switch {
+	case old != nil && f.Epoch < old.Epoch:
+		return old, nil
+	case old != nil && f.Expires.Before(old.Expires): // tokens that the older one is for may still be about
+		f.Expires = old.Expires
+	case old == nil && !now.Before(f.Expires):
+		l.revoke(now, &floor{Floor: f}) // a session may live longer than its token
+		return nil, nil
+	case old == nil && len(l.floors) >= l.cfg.MaxFloors:
+		l.stats.FloorsRefused++
+		return nil, ErrFloors
+	}
+	l.floorSeq++
+	k := &floor{Floor: f, seq: l.floorSeq}
+	l.keep(k)
+	l.revoke(now, k)
+	return k, nil
 }
 
-func (k *floorFile) read(now time.Time) error {
-	f, err := os.Open(k.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// keep puts a floor in force.
+func (l *Loop) keep(f *floor) {
+	if old := l.floors[f.Call]; old != nil {
+		l.expiries.remove(&old.expiry)
 	}
-	if err != nil {
-		return fmt.Errorf("relay: floors: %w", err)
-	}
-	defer func() { _ = f.Close() }() // only read
-	in := bufio.NewScanner(f)
-	var bad error
-	for n := 1; in.Scan(); n++ {
-		if bad != nil {
-			return bad
-		}
-		var d Floor
-		if err := json.Unmarshal(in.Bytes(), &d); err != nil { // the last line may have been cut by a crash: then nobody was told that it is kept
-			bad = fmt.Errorf("relay: line %d of %s can't be read: restore it from a backup; or remove it, and change the token key so that no old URL is valid", n, k.path)
-			continue
-		}
-		if now.Before(d.Expires) {
-			k.live[d.Call] = d
-		}
-	}
-	if err := in.Err(); err != nil {
-		return fmt.Errorf("relay: floors: %w", err)
-	}
-	return nil
+	l.floors[f.Call] = f
+	f.expiry.ring = func(time.Time) { delete(l.floors, f.Call) }
+	l.expiries.set(&f.expiry, f.Expires)
 }
 
-// rewrite makes the file anew with what is in force.
-func (k *floorFile) rewrite(now time.Time) error {
-	temp, err := os.CreateTemp(filepath.Dir(k.path), ".floors-*")
-	if err != nil {
-		return fmt.Errorf("relay: floors: %w", err)
-	}
-	out := json.NewEncoder(temp)
-	lines := 0
-	for call, f := range k.live {
-		if !now.Before(f.Expires) {
-			delete(k.live, call)
-		} else if err = out.Encode(f); err != nil {
-			break
-		} else {
-			lines++
+// forgetFloors drops those that have run out, some at a time.
+func (l *Loop) forgetFloors(now time.Time) {
+	for range floorSweep {
+		a := l.expiries.due(now)
+		if a == nil {
+			return
 		}
+		a.ring(now)
 	}
-	if err = errors.Join(err, temp.Sync(), os.Rename(temp.Name(), k.path)); err != nil {
-		return errors.Join(fmt.Errorf("relay: floors: %w", err), temp.Close(), os.Remove(temp.Name()))
-	}
-	if k.f != nil {
-		_ = k.f.Close() // has another name's place
-	}
-	k.f, k.lines = temp, lines
-	return nil
 }
 
-// add keeps a floor, down to the disk.
-func (k *floorFile) add(f Floor) error {
-	if k.path == "" {
-		return nil
-	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.live[f.Call] = f
-	if k.lines > 2*len(k.live)+floorSlack {
-		return k.rewrite(time.Now())
-	}
-	b, err := json.Marshal(f)
-	if err != nil {
-		return fmt.Errorf("relay: floors: %w", err)
-	}
-	if _, err = k.f.Write(append(b, '\n')); err == nil {
-		err = k.f.Sync()
-	}
-	if err != nil {
-		return fmt.Errorf("relay: floors: %w", err)
-	}
-	k.lines++
-	return nil
-}
-
-func (k *floorFile) close() {
-	if k.f != nil {
-		_ = k.f.Close() // every line was synced
+// revoke ends what a floor does not admit.
+func (l *Loop) revoke(now time.Time, f *floor) {
+	for _, g := range slices.Clone(l.calls[f.Call]) { // the revoked are taken out
+		if p := g.here(); !f.admits(&p.token) {
+			l.stats.Revoked++
+			l.exit(now, p)
+			g.revoke(now)
+		}
 	}
 }

@@ -22,8 +22,11 @@ type Stats struct {
 	BytesIn, BytesOut          uint64
 	Resets, Unknown, Malformed uint64 // RESETs sent; data for unknown sessions; not of this version
 	PlayerSkips                uint64
-	FramesThinned              uint64                        // video messages left out for one slow player
-	SendErrors                 uint64                        // of the socket
+	FramesThinned              uint64 // video messages left out for one slow player
+	SendErrors                 uint64 // of the socket
+	Floors                     int
+	FloorsRefused              uint64                        // there were as many as are kept
+	Revoked                    uint64                        // sessions, publications and subscriptions that a floor ended
 	Dropped                    [transport.DropReasons]uint64 // by closed and live sessions
 	PacketsLive                int64                         // packets in the pool's hands
 	Sent                       SentStats                     // by live sessions
@@ -57,8 +60,14 @@ type Loop struct {
 	resets    float64
 	resetsAt  time.Time
 	housekeep alarm
-	listen    alarm             // for silence
-	floors    map[string]*Floor // by call
+	floors    map[string]*floor  // by call; at most cfg.MaxFloors
+	expiries  deadlines          // of floors
+	floorSeq  uint64             // of the last one applied
+	calls     map[string][]guest // who belongs to a call, by call
+	locals    uint64             // publications and subscriptions so far
+	listen    alarm              // for silence; not set while there are no calls
+	tell      alarm              // of a change
+	toldAt    time.Time
 	stopAlarm alarm
 	stats     Stats
 }
@@ -78,7 +87,7 @@ func NewLoop(now time.Time, cfg Config, rand io.Reader, wake func()) *Loop {
 	cfg.setDefaults()
 	l := &Loop{
 		cfg: cfg, log: cfg.Logger, rand: rand, origin: now,
-		sessions: make(map[uint64]*session), streams: make(map[string]*stream), subs: make(map[*Subscription]struct{}), floors: make(map[string]*Floor),
+		sessions: make(map[uint64]*session), streams: make(map[string]*stream), subs: make(map[*Subscription]struct{}), floors: make(map[string]*floor), calls: make(map[string][]guest),
 		mail: newMailbox(wake), packets: newPacketPool(), resets: resetRate, resetsAt: now,
 	}
 	policy := cfg.Policy
@@ -91,6 +100,7 @@ func NewLoop(now time.Time, cfg Config, rand io.Reader, wake func()) *Loop {
 	})
 	l.housekeep.ring = l.clean
 	l.listen.ring = l.lookForSilence
+	l.tell.ring = l.tellChange
 	l.stopAlarm.ring = func(time.Time) {}
 	l.alarms.set(&l.housekeep, now.Add(streamMemory))
 	return l
@@ -183,13 +193,14 @@ func (l *Loop) init(now time.Time, from transport.Path, b []byte) {
 	if err != nil { // it was valid a moment ago, in admit
 		return
 	}
-	s := &session{loop: l, conn: conn, token: token}
+	s := &session{loop: l, conn: conn, presence: presence{token: token, id: conn.LocalID()}}
 	s.alarm.ring = func(now time.Time) {
 		s.conn.HandleTimeout(now)
 		s.drain(now)
 		l.touch(s)
 	}
 	l.sessions[conn.LocalID()] = s
+	l.enter(s)
 	l.touch(s)
 }
 
@@ -235,6 +246,7 @@ func (l *Loop) remove(now time.Time, s *session) {
 	if s.stream != nil {
 		s.closed(now, wire.CloseOK, transport.CauseLocal)
 	}
+	l.exit(now, &s.presence)
 }
 
 // open finds or makes a stream; nil at the limit.
@@ -308,7 +320,7 @@ func (l *Loop) release() {
 // Snapshot returns the counters.
 func (l *Loop) Snapshot() Stats {
 	s := l.stats
-	s.Sessions, s.Streams = len(l.sessions), len(l.streams)
+	s.Sessions, s.Streams, s.Floors = len(l.sessions), len(l.streams), len(l.floors)
 	for _, st := range l.streams {
 		s.Players += len(st.players)
 	}

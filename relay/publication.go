@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"duet/crypto"
 	"duet/rtmpchunk"
 	"duet/transport"
 	"duet/transport/wire"
@@ -25,9 +26,10 @@ var (
 // Publication is a publisher inside the process, such as a gateway: messages go in, the stream's audience gets them as from any
 // pusher. Its methods may be called from any goroutine.
 type Publication struct {
-	loop   *Loop
-	stream *stream // loop's
-	party  string
+	presence // the loop's, as the next two
+	stream   *stream
+	heardAt  time.Time
+	loop     *Loop
 
 	// KeyFrame, if set before the first Write, is called in the loop when a player needs a key frame. It must not block.
 	KeyFrame func()
@@ -39,31 +41,39 @@ type Publication struct {
 	done      chan struct{}
 }
 
-// Publish opens a publication of a stream for a party. It fails with ErrBusy, ErrLimit, ErrStopped, or ctx's error. A publisher of the
-// same party that is there already is replaced.
-func (s *Server) Publish(ctx context.Context, name, party string) (*Publication, error) {
+// Publish opens a publication of a token's stream for its party, as a session with the same token would; the token's call and epoch are
+// held against floors, its action and expiry are for the caller to check. It fails with ErrRevoked, ErrBusy, ErrLimit, ErrStopped, or ctx's
+// error. A publisher of the same party that is there already is replaced.
+func (s *Server) Publish(ctx context.Context, t crypto.Token) (*Publication, error) {
 	var seed [4]byte
 	if _, err := io.ReadFull(s.loop.rand, seed[:]); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	p := &Publication{
-		loop: s.loop, party: party, packetize: rtmpchunk.NewPacketizer(binary.BigEndian.Uint32(seed[:])), done: make(chan struct{}),
+		loop: s.loop, presence: presence{token: t}, packetize: rtmpchunk.NewPacketizer(binary.BigEndian.Uint32(seed[:])), done: make(chan struct{}),
 	}
 	var failed error
 	err := s.loop.mail.call(ctx, func(now time.Time) {
-		st := s.loop.open(name)
+		if !s.loop.floors[t.Call].admits(&t) {
+			failed = ErrRevoked
+			return
+		}
+		st := s.loop.open(t.Stream)
 		if st == nil {
 			failed = ErrLimit
 			return
 		}
-		p.stream = st
 		if !st.publish(now, p) {
 			failed = ErrBusy
 			return
 		}
+		p.stream, p.heardAt, p.id = st, now, s.loop.newLocalID()
+		s.loop.enter(p)
+		s.loop.arrive(now, &p.presence)
 		st.start(now, &wire.Control{Type: wire.ControlStart, Instance: p.packetize.Instance()})
 	})
 	if err != nil {
+		_ = p.Close() // the loop may still come to it
 		return nil, err
 	}
 	if failed != nil {
@@ -90,6 +100,7 @@ func (p *Publication) Write(m rtmpchunk.Message) error {
 	p.packets = nil
 	err = p.loop.mail.post(context.Background(), func(now time.Time) {
 		live := p.stream.pub == publisher(p)
+		p.heardAt = now
 		if live && rec != nil {
 			p.stream.record(now, recordMessage(rec))
 		}
@@ -120,7 +131,7 @@ func (p *Publication) emit(packet []byte, h rtmpchunk.Header) {
 	k.Data, k.Header = packet, h
 }
 
-// Done is closed when the publication is over: replaced, closed, or the relay stopped. Err then says which.
+// Done is closed when the publication is over: replaced, revoked, closed, or the relay stopped. Err then says which.
 func (p *Publication) Done() <-chan struct{} { return p.done }
 
 // Err is nil until Done is closed.
@@ -136,10 +147,11 @@ func (p *Publication) Close() error {
 	end := p.packetize.Next()
 	p.mu.Unlock()
 	err := p.loop.mail.post(context.Background(), func(now time.Time) {
-		if p.stream.pub == publisher(p) {
+		if p.stream != nil && p.stream.pub == publisher(p) {
 			p.stream.end(now, &wire.Control{Type: wire.ControlEnd, Order: end})
 			p.stream.unpublish(now, p)
 		}
+		p.loop.exit(now, &p.presence)
 	})
 	p.finish(ErrClosed)
 	if errors.Is(err, ErrStopped) {
@@ -158,11 +170,27 @@ func (p *Publication) finish(err error) {
 	}
 }
 
+// As a guest, in the loop.
+
+func (p *Publication) here() *presence { return &p.presence }
+
+func (p *Publication) pushes() bool { return true }
+
+func (p *Publication) heard(time.Time) time.Time { return p.heardAt }
+
+func (p *Publication) revoke(now time.Time) {
+	p.stream.unpublish(now, p)
+	go p.finish(ErrRevoked)
+}
+
 // As a publisher, in the loop. finish takes the mutex that Write holds while it waits for room in the mailbox, so it runs beside.
 
-func (p *Publication) who() string { return p.party }
+func (p *Publication) who() string { return p.token.Party }
 
-func (p *Publication) replaced(time.Time) { go p.finish(ErrReplaced) }
+func (p *Publication) replaced(now time.Time) {
+	p.loop.exit(now, &p.presence)
+	go p.finish(ErrReplaced)
+}
 
 func (p *Publication) requestKeyFrame(time.Time) {
 	if p.KeyFrame != nil {

@@ -35,14 +35,16 @@ type Config struct {
 	MaxSessions int              // default DefaultMaxSessions
 	MaxStreams  int              // default DefaultMaxStreams
 	MaxPlayers  int              // default DefaultMaxPlayers
+	MaxFloors   int              // default DefaultMaxFloors
 	IdleTimeout time.Duration    // default transport.DefaultIdleTimeout
 	Policy      transport.Policy // default: a planner that all sessions share
 
 	HandshakeRate float64 // handshakes a second without a cookie; default transport.DefaultHandshakeRate
 
-	// FloorFile is where floors are kept over a restart; "" keeps them in memory alone.
+	// FloorFile is where floors are kept over a restart; "" keeps them in memory alone. No other relay may use it.
 	FloorFile string
-	// OnChange, when set, is called in the loop when what Sessions lists has changed. It must not block.
+	// OnChange, when set, is called when what Sessions lists has changed: somebody came into place, left it, fell silent or was heard
+	// again. It is called from any goroutine, at most every 5 ms, and must not block, nor wait for the relay.
 	OnChange func()
 
 	// Tap, when set, sees every datagram as it passes the socket: for captures. It must not keep the slice.
@@ -62,6 +64,9 @@ func (c *Config) setDefaults() {
 	if c.MaxPlayers <= 0 {
 		c.MaxPlayers = DefaultMaxPlayers
 	}
+	if c.MaxFloors <= 0 {
+		c.MaxFloors = DefaultMaxFloors
+	}
 }
 
 // Server is a relay on a UDP socket: it drives a Loop.
@@ -70,16 +75,16 @@ type Server struct {
 	loop       *Loop
 	sock       *udp.Conn
 	sendErrors uint64 // of the loop's goroutine
-	floorFile  *floorFile
+	floors     *floorFile
 }
 
-// New opens the socket. Serve then runs the relay.
+// New reads the floors and opens the socket. Serve then runs the relay.
 func New(cfg Config) (*Server, error) {
 	if cfg.Key == nil || cfg.Tokens == nil {
 		return nil, errors.New("relay: Config needs Key and Tokens")
 	}
 	cfg.setDefaults()
-	kept, err := openFloors(cfg.FloorFile, time.Now())
+	kept, err := openFloors(cfg.FloorFile, time.Now(), cfg.MaxFloors)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +98,9 @@ func New(cfg Config) (*Server, error) {
 			"hint", "sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608")
 	}
 	wake := func() { _ = sock.SetReadDeadline(time.Unix(1, 0)) } // ends the Read that the loop waits in
-	s := &Server{cfg: cfg, sock: sock, loop: NewLoop(time.Now(), cfg, rand.Reader, wake), floorFile: kept}
-	for call, f := range kept.live {
-		s.loop.floors[call] = &f
+	s := &Server{cfg: cfg, sock: sock, loop: NewLoop(time.Now(), cfg, rand.Reader, wake), floors: kept}
+	for _, f := range kept.live {
+		s.loop.keep(f)
 	}
 	return s, nil
 }
@@ -122,7 +127,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	err := s.run()
 	s.loop.mail.stop()
 	s.loop.release()
-	s.floorFile.close()
+	s.floors.close()
 	if cerr := s.sock.Close(); err == nil {
 		err = cerr
 	}
@@ -194,5 +199,8 @@ func (s *Server) Stats(ctx context.Context) (Stats, error) {
 		st = s.loop.Snapshot()
 		st.SendErrors = s.sendErrors
 	})
-	return st, err
+	if err != nil {
+		return Stats{}, err // the loop may still be at it
+	}
+	return st, nil
 }

@@ -51,11 +51,11 @@ func TestPublishAndSubscribe(t *testing.T) {
 	before := runtime.NumGoroutine()
 	s, stop := runServer(t, nil)
 	ctx := context.Background()
-	early, err := s.Subscribe(ctx, "live/a")
+	early, err := s.Subscribe(ctx, crypto.Token{Stream: "live/a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub, err := s.Publish(ctx, "live/a", "alice")
+	pub, err := s.Publish(ctx, crypto.Token{Stream: "live/a", Party: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestPublishAndSubscribe(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	late, err := s.Subscribe(ctx, "live/a")
+	late, err := s.Subscribe(ctx, crypto.Token{Stream: "live/a"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func TestPublishAndSubscribe(t *testing.T) {
 	for i := 0; runtime.NumGoroutine() > before && i < 1000; i++ {
 		runtime.Gosched()
 	}
-	if _, err := s.Publish(ctx, "live/a", "alice"); !errors.Is(err, relay.ErrStopped) {
+	if _, err := s.Publish(ctx, crypto.Token{Stream: "live/a", Party: "alice"}); !errors.Is(err, relay.ErrStopped) {
 		t.Errorf("Publish on a stopped relay: %v", err)
 	}
 }
@@ -125,17 +125,17 @@ func TestPublicationRights(t *testing.T) {
 	s, stop := runServer(t, func(c *relay.Config) { c.MaxStreams, c.MaxPlayers = 1, 1 })
 	defer stop()
 	ctx := context.Background()
-	first, err := s.Publish(ctx, "live/a", "alice")
+	first, err := s.Publish(ctx, crypto.Token{Stream: "live/a", Party: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Publish(ctx, "live/a", "bob"); !errors.Is(err, relay.ErrBusy) {
+	if _, err := s.Publish(ctx, crypto.Token{Stream: "live/a", Party: "bob"}); !errors.Is(err, relay.ErrBusy) {
 		t.Errorf("another party: %v, want busy", err)
 	}
-	if _, err := s.Publish(ctx, "live/b", "bob"); !errors.Is(err, relay.ErrLimit) {
+	if _, err := s.Publish(ctx, crypto.Token{Stream: "live/b", Party: "bob"}); !errors.Is(err, relay.ErrLimit) {
 		t.Errorf("a second stream: %v, want the limit", err)
 	}
-	second, err := s.Publish(ctx, "live/a", "alice")
+	second, err := s.Publish(ctx, crypto.Token{Stream: "live/a", Party: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,17 +146,17 @@ func TestPublicationRights(t *testing.T) {
 	if err := second.Write(audioConfig); err != nil {
 		t.Error(err)
 	}
-	sub, err := s.Subscribe(ctx, "live/a")
+	sub, err := s.Subscribe(ctx, crypto.Token{Stream: "live/a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Subscribe(ctx, "live/a"); !errors.Is(err, relay.ErrLimit) {
+	if _, err := s.Subscribe(ctx, crypto.Token{Stream: "live/a"}); !errors.Is(err, relay.ErrLimit) {
 		t.Errorf("a second player: %v, want the limit", err)
 	}
 	if err := sub.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Subscribe(ctx, "live/a"); err != nil {
+	if _, err := s.Subscribe(ctx, crypto.Token{Stream: "live/a"}); err != nil {
 		t.Errorf("after the first left: %v", err)
 	}
 }
@@ -166,11 +166,11 @@ func TestSlowSubscriber(t *testing.T) {
 	s, stop := runServer(t, nil)
 	defer stop()
 	ctx := context.Background()
-	slow, err := s.Subscribe(ctx, "live/a")
+	slow, err := s.Subscribe(ctx, crypto.Token{Stream: "live/a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pub, err := s.Publish(ctx, "live/a", "alice")
+	pub, err := s.Publish(ctx, crypto.Token{Stream: "live/a", Party: "alice"})
 	if err != nil {
 		t.Fatal(err)
 	}

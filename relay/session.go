@@ -5,7 +5,6 @@ import (
 	"math"
 	"time"
 
-	"duet/crypto"
 	"duet/transport"
 	"duet/transport/wire"
 )
@@ -22,9 +21,9 @@ const clockInterval = 500 * time.Millisecond
 
 // session is a client's session with its place in the relay. It belongs to the loop.
 type session struct {
+	presence
 	loop   *Loop
 	conn   *transport.Conn
-	token  crypto.Token
 	stream *stream // set once confirmed
 	alarm  alarm
 	dirty  bool
@@ -32,7 +31,6 @@ type session struct {
 
 	clockAt  time.Time // publisher: when to look at the clock again
 	first    uint64    // player: order of its START
-	silent   bool      // of a call: nothing was heard for a while
 	skipping bool      // player: its queue is full, media is dropped until a key frame
 	skipFrom uint64
 	thin     thinning  // player
@@ -80,10 +78,6 @@ func (s *session) drain(now time.Time) {
 // confirmed puts the client, who has now shown that it has the keys, into its place.
 func (s *session) confirmed(now time.Time) {
 	s.loop.stats.Confirmed++
-	if s.token.Call != "" {
-		s.loop.listenFor(now, s)
-		defer s.loop.changed()
-	}
 	st := s.loop.open(s.token.Stream)
 	if st == nil {
 		s.conn.Close(now, wire.CloseLimit, "the relay has as many streams as it may have; try again later")
@@ -97,13 +91,16 @@ func (s *session) confirmed(now time.Time) {
 		}
 		s.stream = st
 		st.join(now, s)
+		s.loop.arrive(now, &s.presence)
 		return
 	}
 	s.stream = st
 	if !st.publish(now, s) {
 		s.stream = nil
 		s.conn.Close(now, wire.CloseBusy, "another party pushes this stream")
+		return
 	}
+	s.loop.arrive(now, &s.presence)
 }
 
 // handleControl takes what the client says on the control stream.
@@ -140,9 +137,7 @@ func (s *session) closed(now time.Time, code wire.CloseCode, cause transport.Clo
 		} else {
 			st.unpublish(now, s)
 		}
-		if s.token.Call != "" {
-			s.loop.changed()
-		}
+		s.loop.depart(now, &s.presence)
 		s.loop.log.Info("session over", "stream", st.name, "role", s.conn.Role().String(), "code", code.String(), "cause", causeNames[cause])
 	}
 }
@@ -152,12 +147,28 @@ var causeNames = [...]string{
 	transport.CauseReset: "reset", transport.CauseInternal: "internal",
 }
 
+// As a guest.
+
+func (s *session) here() *presence { return &s.presence }
+
+func (s *session) pushes() bool { return s.conn.Role() == wire.RolePush }
+
+func (s *session) heard(time.Time) time.Time { return s.conn.LastHeard() }
+
+// revoke takes the session out of its place at once; its CLOSE may still be on the way.
+func (s *session) revoke(now time.Time) {
+	s.conn.Close(now, wire.CloseRevoked, revoked)
+	s.closed(now, wire.CloseRevoked, transport.CauseLocal)
+	s.loop.touch(s)
+}
+
 // As a publisher.
 
 func (s *session) who() string { return s.token.Party }
 
 func (s *session) replaced(now time.Time) {
 	s.stream = nil
+	s.loop.depart(now, &s.presence)
 	s.conn.Close(now, wire.CloseReplaced, "a newer session of the same party pushes this stream")
 	s.loop.touch(s)
 }

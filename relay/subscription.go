@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"duet/crypto"
 	"duet/rtmpchunk"
 	"duet/transport"
 	"duet/transport/wire"
@@ -23,6 +24,7 @@ const (
 // configurations and metadata that they need. A reader that is slow loses frames up to a later key frame; it never slows
 // anybody else.
 type Subscription struct {
+	presence
 	loop    *Loop
 	stream  *stream
 	playout *transport.Playout
@@ -39,24 +41,32 @@ type Subscription struct {
 	ready    chan struct{}
 }
 
-// Subscribe joins a stream's audience. A stream that nobody publishes yet is waited for. It fails with ErrLimit, ErrStopped or ctx's
-// error.
-func (s *Server) Subscribe(ctx context.Context, name string) (*Subscription, error) {
+// Subscribe joins the audience of a token's stream, as a session with the same token would; the token's call, party and epoch are held
+// against floors, its action and expiry are for the caller to check. A stream that nobody publishes yet is waited for. It fails with
+// ErrRevoked, ErrLimit, ErrStopped or ctx's error.
+func (s *Server) Subscribe(ctx context.Context, t crypto.Token) (*Subscription, error) {
 	l := s.loop
-	sub := &Subscription{loop: l, origin: l.origin, playout: transport.NewPlayout(subscriptionDelay, l.origin), ready: make(chan struct{}, 1)}
+	sub := &Subscription{loop: l, presence: presence{token: t}, origin: l.origin, playout: transport.NewPlayout(subscriptionDelay, l.origin), ready: make(chan struct{}, 1)}
 	sub.alarm.ring = sub.flush
 	var failed error
 	err := l.mail.call(ctx, func(now time.Time) {
-		st := l.open(name)
+		if !l.floors[t.Call].admits(&t) {
+			failed = ErrRevoked
+			return
+		}
+		st := l.open(t.Stream)
 		if st == nil || len(st.players) >= l.cfg.MaxPlayers {
 			failed = ErrLimit
 			return
 		}
-		sub.stream = st
+		sub.stream, sub.id = st, l.newLocalID()
+		l.enter(sub)
+		l.arrive(now, &sub.presence)
 		l.subs[sub] = struct{}{}
 		st.join(now, sub)
 	})
 	if err != nil {
+		_ = sub.Close() // the loop may still come to it
 		return nil, err
 	}
 	if failed != nil {
@@ -66,7 +76,7 @@ func (s *Server) Subscribe(ctx context.Context, name string) (*Subscription, err
 }
 
 // Read returns the next message, waiting for it. Its payload is the caller's. It fails with io.EOF after the stream's end, with
-// ErrClosed, ErrStopped, and ctx's error.
+// ErrClosed, ErrStopped, ctx's error, and at once, whatever was still to be read, with ErrRevoked.
 func (s *Subscription) Read(ctx context.Context) (rtmpchunk.Message, error) {
 	for {
 		s.mu.Lock()
@@ -100,7 +110,10 @@ func (s *Subscription) Dropped() uint64 {
 
 // Close leaves the stream.
 func (s *Subscription) Close() error {
-	_ = s.loop.mail.post(context.Background(), func(now time.Time) { s.detach(now) })
+	_ = s.loop.mail.post(context.Background(), func(now time.Time) {
+		s.detach(now)
+		s.loop.exit(now, &s.presence)
+	})
 	s.stop(ErrClosed)
 	return nil
 }
@@ -122,12 +135,13 @@ func (s *Subscription) signal() {
 	}
 }
 
-// detach takes it out of the loop.
+// detach takes it out of its stream. Until Close it stays in its call's index, since its reader may have much to read yet.
 func (s *Subscription) detach(now time.Time) {
 	if _, in := s.loop.subs[s]; !in {
 		return
 	}
 	delete(s.loop.subs, s)
+	s.loop.depart(now, &s.presence)
 	s.loop.alarms.remove(&s.alarm)
 	s.playout.Close()
 	s.stream.leave(now, s)
@@ -172,6 +186,22 @@ func (s *Subscription) put(r *transport.Release) {
 	m.Payload = bytes.Clone(m.Payload)
 	s.queue = append(s.queue, m)
 	s.bytes += len(m.Payload) + messageCost
+	s.signal()
+}
+
+// As a guest, in the loop.
+
+func (s *Subscription) here() *presence { return &s.presence }
+
+func (s *Subscription) pushes() bool { return false }
+
+func (s *Subscription) heard(now time.Time) time.Time { return now }
+
+func (s *Subscription) revoke(now time.Time) {
+	s.detach(now)
+	s.mu.Lock()
+	s.queue, s.bytes, s.err = nil, 0, ErrRevoked
+	s.mu.Unlock()
 	s.signal()
 }
 

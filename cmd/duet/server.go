@@ -118,6 +118,9 @@ func (s *server) openRelay(mux *http.ServeMux) (err error) {
 		Listen: cfg.udp, Key: s.secrets.key, Secret: s.secrets.secret, Tokens: s.secrets.tokens, Logger: cfg.log, Tap: cfg.tap,
 		FloorFile: filepath.Join(cfg.data, floorFile), OnChange: s.sessionsChanged,
 	})
+	if errors.Is(err, relay.ErrFloorFile) { // says what to do
+		return err
+	}
 	if err != nil {
 		return listenHint(err, "--udp")
 	}
@@ -358,12 +361,28 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) {
 
 // What gateways need of the relay.
 
-func (s *server) publish(ctx context.Context, req gateway.PublishRequest) (gateway.Publication, error) {
-	return s.relay.Publish(ctx, req.Stream, req.Party)
+func (s *server) publish(ctx context.Context, t crypto.Token) (gateway.Publication, error) {
+	p, err := s.relay.Publish(ctx, t)
+	if err != nil { // no typed nil
+		return nil, gatewayError(err)
+	}
+	return p, nil
 }
 
-func (s *server) subscribe(ctx context.Context, stream string) (gateway.Subscription, error) {
-	return s.relay.Subscribe(ctx, stream)
+func (s *server) subscribe(ctx context.Context, t crypto.Token) (gateway.Subscription, error) {
+	sub, err := s.relay.Subscribe(ctx, t)
+	if err != nil {
+		return nil, gatewayError(err)
+	}
+	return sub, nil
+}
+
+// gatewayError says in a gateway's terms why the relay does not let somebody in.
+func gatewayError(err error) error {
+	if errors.Is(err, relay.ErrRevoked) {
+		return gateway.ErrRevoked
+	}
+	return err
 }
 
 func (s *server) verify(token string, want crypto.Action, stream string) (crypto.Token, error) {
