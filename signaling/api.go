@@ -39,6 +39,8 @@ const (
 	maxPage     = 1000
 	defaultPage = 100
 	maxURLTime  = 30 * 24 * time.Hour
+	maxHashing  = 4   // passwords at a time: each takes auth.Cost.MemoryKiB
+	retryAfter  = "2" // seconds, until the slowest limiter has a token again
 )
 
 // API serves /v1/ but for the socket.
@@ -47,6 +49,7 @@ type API struct {
 	mux   *http.ServeMux
 	limit *limiter
 	login *limiter
+	hash  chan struct{} // a token for each password that is being hashed
 }
 
 // NewAPI returns a handler.
@@ -57,7 +60,7 @@ func NewAPI(cfg APIConfig) *API {
 	if cfg.Cost == (auth.Cost{}) {
 		cfg.Cost = auth.DefaultCost()
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), limit: newLimiter(openRate, openBurst), login: newLimiter(loginRate, loginBurst)}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), limit: newLimiter(openRate, openBurst), login: newLimiter(loginRate, loginBurst), hash: make(chan struct{}, maxHashing)}
 	for _, r := range routes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, q *http.Request) { a.serve(w, q, &r) })
 	}
@@ -99,10 +102,14 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route *route) {
 	defer cancel()
 	x := &exchange{API: a, ctx: ctx, w: w, r: r, client: a.clientOf(r)}
 	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
 	ok, err := x.run(route)
 	if err != nil {
-		if statusOf(problemOf(err).Code) == http.StatusTooManyRequests {
-			w.Header().Set("Retry-After", "1")
+		switch p := problemOf(err); {
+		case errors.Is(err, errTooMany):
+			w.Header().Set("Retry-After", retryAfter)
+		case p.Status == http.StatusUnauthorized:
+			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
 		writeProblem(w, err)
 		return
@@ -123,9 +130,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route *route) {
 func (x *exchange) run(route *route) (any, error) {
 	if route.open {
 		if !x.limit.allow(x.client.String()) {
-			return nil, &desk.Error{Code: desk.Limit, Text: "too many requests from your address: try again in a second"}
+			return nil, errTooMany
 		}
 	} else if err := x.identify(route); err != nil {
+		x.noteRefusal(route, err)
 		return nil, err
 	}
 	if route.request != nil {
@@ -141,7 +149,20 @@ func (x *exchange) run(route *route) (any, error) {
 	return route.handle(x)
 }
 
-// identify finds out who asks, and whether they may.
+// errTooMany is for who goes beyond a rate; it will pass.
+var errTooMany = &desk.Error{Code: desk.Limit, Text: "too many requests: try again in a few seconds"}
+
+// noteRefusal keeps in the log that somebody known wanted what is for admins alone; not each time, lest they fill the log.
+func (x *exchange) noteRefusal(route *route, err error) {
+	if len(route.roles) > 0 || problemOf(err).Code != desk.Forbidden || !x.login.allow("refused "+x.actor.User) {
+		return
+	}
+	if _, err := x.do(&desk.Audit{Action: "refused", Object: route.pattern, Detail: x.id()}); err != nil {
+		x.cfg.Logger.Warn("that somebody was refused can't be kept", "user", x.actor.User, "operation", route.pattern, "error", err)
+	}
+}
+
+// identify finds out who asks, and whether they may. When it refuses with Forbidden, the actor is known.
 func (x *exchange) identify(route *route) error {
 	text, ok := strings.CutPrefix(x.r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
@@ -153,10 +174,11 @@ func (x *exchange) identify(route *route) error {
 		if !auth.CheckKey(k, text) {
 			return &desk.Error{Code: desk.Denied, Text: "the API key is not valid"}
 		}
+		x.actor = desk.Actor{User: "key:" + id, Name: k.Name}
 		if route.scope == "" || !auth.Allows(k, route.scope) {
 			return &desk.Error{Code: desk.Forbidden, Text: fmt.Sprintf("the API key lacks the scope %q", route.scope)}
 		}
-		x.actor = desk.Actor{User: "key:" + id, Name: k.Name, Roles: []desk.Role{desk.Admin}} // within its scope
+		x.actor.Roles = []desk.Role{desk.Admin} // within its scope
 		return nil
 	}
 	c, err := x.cfg.Tokens.Verify(time.Now(), text)
@@ -187,6 +209,18 @@ func (x *exchange) do(c desk.Command) (desk.Result, error) {
 func (x *exchange) asSystem(c desk.Command) error {
 	_, err := x.cfg.Office.Do(x.ctx, desk.System(), c)
 	return err
+}
+
+// hashing runs f, which hashes a password, when there is memory for it.
+func (x *exchange) hashing(f func()) error {
+	select {
+	case x.hash <- struct{}{}:
+	case <-x.ctx.Done():
+		return x.ctx.Err()
+	}
+	defer func() { <-x.hash }()
+	f()
+	return nil
 }
 
 func (x *exchange) id() string { return x.r.PathValue("id") }

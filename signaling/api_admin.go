@@ -128,8 +128,14 @@ func putUser(x *exchange) (any, error) {
 		if len(r.Password) < auth.MinPassword || len(r.Password) > auth.MaxPassword {
 			return nil, &desk.Error{Code: desk.Malformed, Text: fmt.Sprintf("a password has %d to %d bytes", auth.MinPassword, auth.MaxPassword)}
 		}
-		u.Hash = auth.HashPassword(r.Password, x.cfg.Cost)
+		if err := x.hashing(func() { u.Hash = auth.HashPassword(r.Password, x.cfg.Cost) }); err != nil {
+			return nil, err
+		}
 	}
+	x.cfg.Office.View(func(s *desk.State) { // who is kept out stays out
+		old := s.User(u.ID)
+		u.Disabled = old != nil && old.Disabled
+	})
 	if _, err := x.do(&desk.SetUser{User: u}); err != nil {
 		return nil, err
 	}
@@ -231,6 +237,12 @@ type hookList struct {
 	Webhooks []hookView `json:"webhooks"`
 }
 
+// Lengths of a webhook's secret in bytes: 16 random ones nobody guesses.
+const (
+	minHookSecret = 16
+	maxHookSecret = 256
+)
+
 func getHooks(x *exchange) (any, error) {
 	list := hookList{Webhooks: []hookView{}}
 	x.cfg.Office.View(func(s *desk.State) {
@@ -250,8 +262,14 @@ func putHook(x *exchange) (any, error) {
 	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || !r.Private) || u.User != nil || u.Fragment != "" {
 		return nil, &desk.Error{Code: desk.Malformed, Text: "a webhook's URL begins with https:// (http:// only with private: true) and has no user or fragment"}
 	}
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && !r.Private && (addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) {
-		return nil, &desk.Error{Code: desk.Malformed, Text: "that address is on a private network: allow it with private: true"}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		addr = addr.Unmap()
+		if !r.Private && (addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast()) {
+			return nil, &desk.Error{Code: desk.Malformed, Text: "that address is on a private network: allow it with private: true"}
+		}
+	}
+	if r.Secret != "" && (len(r.Secret) < minHookSecret || len(r.Secret) > maxHookSecret) {
+		return nil, &desk.Error{Code: desk.Malformed, Text: fmt.Sprintf("a webhook's secret has %d to %d bytes; without one, one is made", minHookSecret, maxHookSecret)}
 	}
 	h := desk.Hook{ID: x.id(), URL: r.URL, Kinds: r.Kinds, Private: r.Private, Secret: r.Secret}
 	v := hookView{ID: h.ID, URL: h.URL, Kinds: h.Kinds, Private: h.Private, Secret: r.Secret}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"duet/signaling/desk"
@@ -202,12 +203,28 @@ func postURL(x *exchange) (any, error) {
 	if ttl == 0 {
 		ttl = linkTime
 	}
+	if ttl < 0 || ttl > maxURLTime {
+		return nil, &desk.Error{Code: desk.Malformed, Text: "a URL is valid for at most 30 days"}
+	}
+	if x.ofCall(r.Stream) {
+		return nil, &desk.Error{Code: desk.Forbidden, Text: "a call's URLs are for its members alone, who are given them on the socket"}
+	}
 	text, err := x.cfg.MintURL(r.Action, r.Stream, r.Party, ttl)
 	if err != nil {
 		return nil, &desk.Error{Code: desk.Malformed, Text: err.Error()}
 	}
 	_, err = x.do(&desk.Audit{Action: "url", Object: r.Stream, Detail: r.Action})
 	return &urlReply{text}, err
+}
+
+// ofCall reports whether a stream is a party's in a call that is known.
+func (x *exchange) ofCall(stream string) (is bool) {
+	id := strings.TrimPrefix(stream, "live/")
+	if i := strings.LastIndexByte(id, '.'); i >= 0 {
+		id = id[:i]
+	}
+	x.cfg.Office.View(func(s *desk.State) { is = s.Call(id) != nil || s.Summary(id) != nil })
+	return is
 }
 
 type auditList struct {

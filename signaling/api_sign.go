@@ -2,9 +2,12 @@ package signaling
 
 import (
 	"errors"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"duet/signaling/auth"
@@ -76,6 +79,9 @@ func postDev(x *exchange) (any, error) {
 	if x.cfg.Dev == nil || !x.cfg.Dev() {
 		return nil, &desk.Error{Code: desk.Forbidden, Text: "this server has users: sign in, or ask for a link"}
 	}
+	if x.fromLoopback() && !x.toLoopback() { // a page of elsewhere, under a name that was made to lead here (DNS rebinding)
+		return nil, &desk.Error{Code: desk.Forbidden, Text: "on this machine the server is http://127.0.0.1 or http://localhost, by no other name"}
+	}
 	return x.sign(r, "")
 }
 
@@ -87,6 +93,9 @@ type loginRequest struct {
 var errLogin = &desk.Error{Code: desk.Denied, Text: "user and password do not match"}
 
 func postLogin(x *exchange) (any, error) {
+	if x.r.Header.Get("Origin") != "" && !x.sameOrigin() { // a page of elsewhere could sign its visitors in as somebody else
+		return nil, errElsewhere
+	}
 	var r loginRequest
 	if err := x.read(&r); err != nil {
 		return nil, err
@@ -94,8 +103,8 @@ func postLogin(x *exchange) (any, error) {
 	if !desk.ValidID(r.User) || len(r.Password) > auth.MaxPassword {
 		return nil, errLogin
 	}
-	if !x.login.allow("user "+r.User) || !x.login.allow(x.client.String()) {
-		return nil, &desk.Error{Code: desk.Limit, Text: "too many attempts: try again in a few seconds"}
+	if !x.login.allow(x.client.String()) || !x.login.allow("user "+r.User) { // who is refused by address takes no attempt of the user's
+		return nil, errTooMany
 	}
 	var u *desk.User
 	x.cfg.Office.View(func(s *desk.State) { u = s.User(r.User) })
@@ -103,7 +112,11 @@ func postLogin(x *exchange) (any, error) {
 	if u != nil && !u.Disabled {
 		hash = u.Hash
 	}
-	if !auth.CheckPassword(hash, r.Password, x.cfg.Cost) {
+	var match bool
+	if err := x.hashing(func() { match = auth.CheckPassword(hash, r.Password, x.cfg.Cost) }); err != nil {
+		return nil, err
+	}
+	if !match {
 		if err := x.asSystem(&desk.Audit{Action: "login-failed", Object: r.User}); err != nil {
 			return nil, err
 		}
@@ -118,16 +131,39 @@ func postLogin(x *exchange) (any, error) {
 	return x.sign(tokenRequest{User: u.ID, Name: u.Name, Roles: u.Roles}, "")
 }
 
-// The cookie that renews tokens. Where the page is served by TLS it has the __Host- prefix, which binds it to the host and to TLS; on plain
-// loopback browsers would not take it with one.
+// The cookie that renews tokens. It has the __Host- prefix, which binds it to the host and to TLS (a proxy's, where it stands before the server);
+// but on plain loopback, where browsers would not take it.
 const (
 	cookieSecure = "__Host-duet"
 	cookiePlain  = "duet"
 	sessionTime  = 12 * time.Hour
 )
 
+// secure is whether the cookie is for TLS alone.
+func (x *exchange) secure() bool { return x.r.TLS != nil || !x.fromLoopback() || !x.toLoopback() }
+
+// fromLoopback is whether the client is on this machine: a trusted proxy's is not.
+func (x *exchange) fromLoopback() bool {
+	peer, err := netip.ParseAddrPort(x.r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	addr := peer.Addr().Unmap()
+	return addr.IsLoopback() && (!x.trusts(addr) || x.r.Header.Get("X-Forwarded-For") == "")
+}
+
+// toLoopback is whether the client means this machine, by the name that it used.
+func (x *exchange) toLoopback() bool {
+	host := x.r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || err == nil && addr.Unmap().IsLoopback()
+}
+
 func (x *exchange) cookieName() string {
-	if x.r.TLS != nil {
+	if x.secure() {
 		return cookieSecure
 	}
 	return cookiePlain
@@ -135,7 +171,7 @@ func (x *exchange) cookieName() string {
 
 func (x *exchange) setCookie(value string, age int) {
 	http.SetCookie(x.w, &http.Cookie{
-		Name: x.cookieName(), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: x.r.TLS != nil, SameSite: http.SameSiteStrictMode,
+		Name: x.cookieName(), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: x.secure(), SameSite: http.SameSiteStrictMode,
 	})
 }
 
@@ -165,12 +201,17 @@ func (x *exchange) cookie() (hash string, s *desk.Session) {
 // sameOrigin reports whether a page of ours asks, by the Origin that every browser sends with a POST.
 func (x *exchange) sameOrigin() bool {
 	u, err := url.Parse(x.r.Header.Get("Origin"))
-	return err == nil && u.Host != "" && (u.Host == x.r.Host || slices.Contains(x.cfg.Origins, u.Host))
+	if err != nil || u.Host == "" || x.r.TLS != nil && u.Scheme != "https" {
+		return false
+	}
+	return u.Host == x.r.Host || slices.Contains(x.cfg.Origins, u.Host)
 }
+
+var errElsewhere = &desk.Error{Code: desk.Forbidden, Text: "only a page of this server may do that"}
 
 func postRefresh(x *exchange) (any, error) {
 	if !x.sameOrigin() {
-		return nil, &desk.Error{Code: desk.Forbidden, Text: "only a page of this server may do that"}
+		return nil, errElsewhere
 	}
 	hash, s := x.cookie()
 	if s == nil || !time.Now().Before(s.Expires) {
@@ -189,7 +230,7 @@ func postRefresh(x *exchange) (any, error) {
 
 func postLogout(x *exchange) (any, error) {
 	if !x.sameOrigin() {
-		return nil, &desk.Error{Code: desk.Forbidden, Text: "only a page of this server may do that"}
+		return nil, errElsewhere
 	}
 	if hash, s := x.cookie(); s != nil {
 		if err := x.asSystem(&desk.EndSession{ID: hash}); err != nil {

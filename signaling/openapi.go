@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"duet/signaling/auth"
 	"duet/signaling/desk"
 )
 
@@ -26,8 +27,9 @@ func OpenAPI() ([]byte, error) {
 		"openapi": "3.1.0",
 		"info": map[string]any{
 			"title": "duet", "version": "1",
-			"description": "Calls, rooms, queues and messages for backends. Parties use the socket: docs/signaling.md. Errors are RFC 9457 problem details with a stable code.",
-			"license":     map[string]any{"name": "see LICENSE"},
+			"description": "Calls, rooms, queues and messages for backends. Parties use the socket: docs/signaling.md. Errors are RFC 9457 problem details with a stable code. " +
+				"A body has at most 64 KiB; fields that are not known are ignored. What needs no token is limited by address: 429 with Retry-After.",
+			"license": map[string]any{"name": "see LICENSE"},
 		},
 		"paths": paths,
 		"components": map[string]any{
@@ -66,11 +68,7 @@ func (g *generator) operation(r *route, path string) map[string]any {
 	}
 	for _, name := range []string{"state", "after", "limit"} {
 		if strings.Contains(r.summary, name+"=") {
-			kind := "integer"
-			if name == "state" {
-				kind = "string"
-			}
-			parameters = append(parameters, map[string]any{"name": name, "in": "query", "schema": map[string]any{"type": kind}})
+			parameters = append(parameters, queryParameter(name))
 		}
 	}
 	if parameters != nil {
@@ -88,6 +86,21 @@ func (g *generator) operation(r *route, path string) map[string]any {
 	ok["default"] = map[string]any{"$ref": "#/components/responses/Problem"}
 	op["responses"] = ok
 	return op
+}
+
+// queryParameter describes what page and getCalls read.
+func queryParameter(name string) map[string]any {
+	var schema map[string]any
+	var text string
+	switch name {
+	case "state":
+		schema, text = map[string]any{"type": "string", "enum": []string{"live", "ended"}, "default": "live"}, "which calls"
+	case "after":
+		schema, text = map[string]any{"type": "integer", "minimum": 0, "default": 0}, "how many to pass over; of the log: the entry after which to begin"
+	default:
+		schema, text = map[string]any{"type": "integer", "minimum": 1, "maximum": maxPage, "default": defaultPage}, "how many at most"
+	}
+	return map[string]any{"name": name, "in": "query", "description": text, "schema": schema}
 }
 
 func jsonOf(schema any) map[string]any {
@@ -127,6 +140,10 @@ func (g *generator) schema(t reflect.Type) any {
 		return map[string]any{"type": "string", "description": "a time such as 20s or 1m30s"}
 	case reflect.TypeFor[json.RawMessage]():
 		return map[string]any{}
+	case reflect.TypeFor[desk.Code]():
+		return map[string]any{"type": "string", "enum": codes()}
+	case reflect.TypeFor[auth.Scope]():
+		return map[string]any{"type": "string", "enum": auth.Scopes()}
 	case reflect.TypeFor[desk.Role]():
 		return map[string]any{"type": "string", "enum": desk.Roles()}
 	}

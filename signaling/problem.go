@@ -16,6 +16,14 @@ type problem struct {
 	Detail string    `json:"detail,omitempty"`
 }
 
+// codes are all that a problem may have.
+func codes() []desk.Code {
+	return []desk.Code{
+		desk.Malformed, desk.Unknown, desk.Denied, desk.Forbidden, desk.Disabled, desk.NotFound, desk.NotMember, desk.Conflict, desk.Full, desk.Closed,
+		desk.Busy, desk.Unreachable, desk.Expired, desk.TooLarge, desk.Limit, desk.Unavailable,
+	}
+}
+
 // statusOf is the HTTP status of a code.
 func statusOf(c desk.Code) int {
 	switch c {

@@ -15,6 +15,7 @@ import (
 	"duet/signaling"
 	"duet/signaling/auth"
 	"duet/signaling/desk"
+	"duet/signaling/hook"
 	"duet/signaling/office"
 	"duet/signaling/store"
 )
@@ -58,6 +59,7 @@ type calls struct {
 	tokens  *auth.Tokens
 	sockets *signaling.Sockets
 	api     http.Handler
+	hooks   *hook.Dispatcher
 	media   mediaSide
 	watch   *mediaWatch
 }
@@ -87,9 +89,10 @@ func openCalls(ctx context.Context, cfg callsConfig, data string, sec *secrets, 
 	c.sockets = signaling.NewSockets(signaling.SocketConfig{
 		Office: c.office, Auth: signaling.TokenAuth{Tokens: c.tokens}, URLs: c.media.url, Origins: cfg.origins, Logger: log,
 	})
+	c.hooks = hook.New(hook.Config{Store: c.store, Office: c.office, Logger: log})
 	c.api = signaling.NewAPI(signaling.APIConfig{
 		Office: c.office, Tokens: c.tokens, Dev: func() bool { return cfg.devOpen || !c.hasUsers() }, Origins: cfg.origins, Proxies: cfg.proxies, Logger: log,
-		ReadLog: c.readLog, MintURL: func(action, stream, party string, valid time.Duration) (string, error) {
+		Replay: c.hooks.Replay, ReadLog: c.readLog, MintURL: func(action, stream, party string, valid time.Duration) (string, error) {
 			a, err := crypto.ParseAction(action)
 			if err != nil {
 				return "", err
@@ -189,6 +192,7 @@ func (c *calls) run(ctx context.Context) error {
 	wg.Go(func() { c.media.run(working, c.watch) })
 	wg.Go(func() { c.watch.run(working) })
 	wg.Go(func() { c.sockets.Run(working) })
+	wg.Go(func() { c.hooks.Run(working) })
 	err := c.setUp(working)
 	if err == nil {
 		select {

@@ -176,7 +176,7 @@ func (h *headless) push(ctx context.Context, e *party.Event) error {
 
 // failed tells why media ended, if that was not meant.
 func (h *headless) failed(media context.Context, role string, err error) {
-	if err != nil && media.Err() == nil && !errors.Is(err, context.Canceled) {
+	if err != nil && media.Err() == nil && !errors.Is(err, context.Canceled) && codeOf(err) != client.CodeClosed { // of an end the socket tells
 		h.tell(role, err)
 	}
 }

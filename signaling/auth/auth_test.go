@@ -129,11 +129,72 @@ func TestPasswords(t *testing.T) {
 	if auth.HashPassword("correct horse", cost) == text {
 		t.Error("no salt")
 	}
-	for _, bad := range []string{"x", "$argon2id$v=1$m=64,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAA", strings.Replace(text, "argon2id", "argon2i", 1)} {
+	if auth.NeedsRehash(text, cost) || !auth.NeedsRehash(text, auth.DefaultCost()) || !auth.NeedsRehash("", cost) {
+		t.Error("which hashes are to be made anew is mixed up")
+	}
+	for _, bad := range []string{"x", "$argon2id$v=1$m=64,t=1,p=1$AAAA$AAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAA", strings.Replace(text, "argon2id", "argon2i", 1),
+		strings.Replace(text, "m=64", "m=4294967295", 1), strings.Replace(text, "t=1", "t=01", 1), strings.Replace(text, "p=1", "p=1x", 1), text + "$"} {
 		if auth.CheckPassword(bad, "correct horse", cost) {
 			t.Errorf("%q let somebody in", bad)
 		}
 	}
+}
+
+// What Sign makes Verify takes: limits are the same on both sides.
+func TestLongTokens(t *testing.T) {
+	a, err := auth.NewTokens(seed(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; n < 1<<15; n *= 2 {
+		c := claims()
+		c.Skills = []string{strings.Repeat("s", n)}
+		text, err := a.Sign(now, c)
+		if err != nil {
+			continue
+		}
+		if _, err := a.Verify(now, text); err != nil {
+			t.Errorf("a skill of %d bytes: signed, but %v", n, err)
+		}
+	}
+	c := claims()
+	c.Name = strings.Repeat("n", desk.MaxName+1)
+	if _, err := a.Sign(now, c); err == nil || !strings.Contains(err.Error(), "name") {
+		t.Errorf("a long name: %v", err)
+	}
+}
+
+// FuzzKey: what NewKey makes of an ID gives the ID back, and no text is more than refused.
+func FuzzKey(f *testing.F) {
+	for _, text := range []string{"", "duet_", "duet__", "duet_a_b", "duet_a_b_c", "a.b-c_d"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		auth.CheckKey(&desk.Key{}, text)
+		if id, ok := auth.KeyID(text); ok && !strings.HasPrefix(text, "duet_"+id+"_") {
+			t.Errorf("%q is of %q", text, id)
+		}
+		if !desk.ValidID(text) {
+			return
+		}
+		key, hash := auth.NewKey(text)
+		if id, ok := auth.KeyID(key); !ok || id != text || !auth.CheckKey(&desk.Key{ID: id, Hash: hash}, key) {
+			t.Errorf("a key of %q is of %q", text, id)
+		}
+	})
+}
+
+// FuzzHashText: no text is taken that HashPassword could not have made; nothing is computed of the others.
+func FuzzHashText(f *testing.F) {
+	cost := auth.Cost{Time: 1, MemoryKiB: 64, Threads: 1}
+	f.Add(auth.HashPassword("correct horse", cost))
+	f.Add("$argon2id$v=19$m=64,t=1,p=1$$")
+	f.Add("$$$$$")
+	f.Fuzz(func(t *testing.T, text string) {
+		if !auth.NeedsRehash(text, cost) && !strings.HasPrefix(text, "$argon2id$v=19$m=64,t=1,p=1$") {
+			t.Errorf("%q is taken for a hash", text)
+		}
+	})
 }
 
 func TestKeys(t *testing.T) {

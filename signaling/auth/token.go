@@ -76,12 +76,15 @@ func NewTokens(seeds ...[]byte) (*Tokens, error) {
 	return t, nil
 }
 
-// Sign makes a token. now and c.Expires say how long it is valid; it is at most MaxTTL.
+// Sign makes a token. now and c.Expires say how long it is valid; it is at most MaxTTL. A refusal is a *desk.Error.
 func (t *Tokens) Sign(now time.Time, c Claims) (string, error) {
 	if ttl := c.Expires.Sub(now); ttl <= 0 || ttl > MaxTTL {
 		return "", &desk.Error{Code: desk.Malformed, Text: fmt.Sprintf("a token is valid for at most %v", MaxTTL)}
 	}
-	if !desk.ValidID(c.User) || len(c.Name) > desk.MaxName || len(c.Skills) > desk.MaxSkills {
+	if len(c.Name) > desk.MaxName || len(c.Skills) > desk.MaxSkills {
+		return "", &desk.Error{Code: desk.Malformed, Text: fmt.Sprintf("a user has a name of at most %d bytes and at most %d skills", desk.MaxName, desk.MaxSkills)}
+	}
+	if !desk.ValidID(c.User) {
 		return "", &desk.Error{Code: desk.Malformed, Text: fmt.Sprintf("a user's ID has 1 to %d letters, digits, dots, underscores and hyphens, and begins with a letter or digit", desk.MaxID)}
 	}
 	if len(c.Roles) == 0 {
@@ -101,7 +104,11 @@ func (t *Tokens) Sign(now time.Time, c Claims) (string, error) {
 	}
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, p)
 	token.Header["kid"] = t.id
-	return token.SignedString(t.key)
+	text, err := token.SignedString(t.key)
+	if err == nil && len(text) > maxToken { // Verify would not look at it
+		return "", &desk.Error{Code: desk.Malformed, Text: "the names of the skills are too long"}
+	}
+	return text, err
 }
 
 // errDenied tells nothing of what is wrong.

@@ -44,6 +44,7 @@ type Call struct {
 	Streams  int       `json:"streams"` // highest number of a stream
 	First    uint64    `json:"first"`   // entry of the log that it began after
 
+	Events   uint64    `json:"events"` // that backends are told of
 	Messages []Message `json:"messages,omitempty"`
 	Bytes    int       `json:"bytes"` // of their bodies
 }
@@ -164,6 +165,7 @@ type Summary struct {
 	Ended       time.Time `json:"ended"`
 	Reason      Reason    `json:"reason"`
 	By          string    `json:"by,omitempty"`
+	Events      uint64    `json:"events"`
 	Messages    int       `json:"messages"`
 	Disposition string    `json:"disposition,omitempty"`
 	Note        string    `json:"note,omitempty"`

@@ -23,9 +23,33 @@ type Entry struct {
 type Record struct {
 	Kind string          `json:"k"`
 	By   string          `json:"by,omitempty"`
+	N    uint64          `json:"n,omitempty"` // of those of one call that backends are told of: 1, 2, 3, …
 	Data json.RawMessage `json:"d"`
 
 	event event
+}
+
+// run puts a record's event into effect, and counts it in its call.
+func (s *State) run(r *Record) {
+	ofCall, ok := r.event.(interface{ call() string })
+	if !ok {
+		r.event.apply(s)
+		return
+	}
+	if c := s.Calls.edit(ofCall.call()); c != nil {
+		c.Events++
+		r.N = c.Events
+		r.event.apply(s)
+		return
+	}
+	r.event.apply(s)
+	if c := s.Calls.edit(ofCall.call()); c != nil { // it has begun the call
+		c.Events = 1
+		r.N = 1
+	} else if sum := s.Ended.edit(ofCall.call()); sum != nil {
+		sum.Events++
+		r.N = sum.Events
+	}
 }
 
 // MarshalJSON writes the event into Data.
@@ -91,7 +115,7 @@ func (s *State) Apply(e *Entry) {
 	}
 	for i := range e.Records {
 		s.actor = Actor{User: e.Records[i].By}
-		e.Records[i].event.apply(s)
+		s.run(&e.Records[i])
 	}
 	s.match = false // what was found stands in the entry
 }

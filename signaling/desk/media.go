@@ -230,7 +230,7 @@ func (e *ended) apply(s *State) {
 	s.Calls.remove(c.ID)
 	sum := &Summary{
 		ID: c.ID, Kind: c.Kind, Queue: c.Queue, Caller: c.Caller, Name: c.Name, Agents: c.Agents, Created: c.Created, Accepted: c.Accepted, Began: c.Began,
-		Ended: s.Now, Reason: e.Reason, By: e.By, Messages: len(c.Messages), First: c.First, Last: s.Seq + 1,
+		Ended: s.Now, Reason: e.Reason, By: e.By, Messages: len(c.Messages), Events: c.Events, First: c.First, Last: s.Seq + 1,
 	}
 	if t := c.Ticket; t != nil && t.Offer != "" {
 		s.outOfCall(t.Offer, c.ID)

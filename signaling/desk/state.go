@@ -191,7 +191,7 @@ func (s *State) begin(now time.Time, by Actor) {
 // emit puts an event into effect and keeps it for the log.
 func (s *State) emit(e event) {
 	s.records = append(s.records, Record{Kind: e.kind(), By: s.actor.User, event: e})
-	e.apply(s)
+	s.run(&s.records[len(s.records)-1])
 }
 
 // Entry makes of the events since the last Commit or Rollback what has to be appended to the log, nil if there were none. All commands of one

@@ -32,9 +32,13 @@ func (s *Store) connect(ctx context.Context) error {
 		nats.MaxPingsOutstanding(2),
 		// Nothing is kept for when the server is back: an append that reached it long after its caller gave up would surprise everybody.
 		nats.ReconnectBufSize(-1),
-		nats.ReconnectHandler(func(*nats.Conn) { s.reconnected() }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			s.next(&s.away)
+			s.cfg.Logger.Info("the connection to NATS is back")
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if s.life.Err() == nil {
+				s.next(&s.whole)
 				s.cfg.Logger.Warn("the connection to NATS is lost", "error", err)
 			}
 		}),
@@ -88,18 +92,6 @@ func (s *Store) connect(ctx context.Context) error {
 		return fmt.Errorf("store: NATS at %s takes messages of %d bytes at most: set max_payload to %d or more", hosts(s.cfg.URL), most, serverPayload)
 	}
 	return nil
-}
-
-// reconnected ends what waits for answers from before.
-func (s *Store) reconnected() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.life.Err() != nil {
-		return
-	}
-	s.endEpoch()
-	s.epoch, s.endEpoch = context.WithCancel(s.life)
-	s.cfg.Logger.Info("the connection to NATS is back")
 }
 
 // checkURLs says what is wrong with Config.URL, without telling what is in it: it may hold a password.

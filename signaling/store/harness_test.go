@@ -70,7 +70,8 @@ var errEnough = errors.New("enough")
 
 // follow follows in a goroutine: it sends each entry's number, and at the end the error.
 func follow(t testing.TB, s *Store, after uint64) (entries <-chan uint64, result <-chan error, stop func()) {
-	ctx, cancel := context.WithCancel(within(t))
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
 	out, done := make(chan uint64, 10_000), make(chan error, 1)
 	x := expect{t, after + 1}
 	go func() {

@@ -15,7 +15,7 @@ const directReads = 8
 
 // Append writes an entry behind the entry number after, 0 for the first, and returns its number: after + 1. ErrConflict and ErrTooLarge mean
 // that nothing was written. After any other error, ctx's too, it may have been written or not, and may still be in a moment: the caller reads on
-// from after, and may append the same again with the same after. data is not kept.
+// from after, and may append the same again with the same after. No answer within 5 s is such an error. data is not kept.
 //
 // The entry has no message ID by which the server would drop a second copy: the expected sequence does that, for as long as the log exists, where a
 // window for message IDs ends after minutes and costs memory. Of two copies with the same expectation at most one fits.
@@ -23,11 +23,13 @@ func (s *Store) Append(ctx context.Context, after uint64, data []byte) (seq uint
 	if len(data) > MaxEntry {
 		return 0, fmt.Errorf("%w: an entry of %d bytes, %d at most", ErrTooLarge, len(data), MaxEntry)
 	}
-	joined, cancel := s.join(ctx)
+	joined, cancel := s.during(ctx) // over a break of the connection no answer comes
 	defer cancel()
-	if joined.Err() != nil {
+	if ctx.Err() != nil || s.life.Err() != nil {
 		return 0, s.fault(ctx, "append", joined.Err())
 	}
+	joined, end := context.WithTimeout(joined, apiTime)
+	defer end()
 	ack, err := s.js.PublishMsg(joined, &nats.Msg{Subject: s.cfg.Name + logSubject, Data: data},
 		jetstream.WithExpectLastSequence(after), jetstream.WithExpectStream(s.cfg.Name+logStream))
 	if err != nil {

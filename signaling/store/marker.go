@@ -57,14 +57,11 @@ func (e *embedded) writeMarker(made string) (err error) {
 	return syncFile(e.dir)
 }
 
-// clear removes the description of a stream, or of one of its consumers, that the server does not know. A server that is killed while it writes a
+// clear removes the description of a stream that the server does not know. A server that is killed while it writes a
 // description leaves one without a checksum, which it then does not read; nor does it write another, since there is one, and what is made in its place is
 // unknown again at the next start. What the stream holds stays.
-func (e *embedded) clear(stream, consumer string) error {
+func (e *embedded) clear(stream string) error {
 	dir := filepath.Join(e.dir, serverDir, server.JetStreamStoreDir, server.DEFAULT_GLOBAL_ACCOUNT, "streams", stream)
-	if consumer != "" {
-		dir = filepath.Join(dir, "obs", consumer)
-	}
 	for _, name := range []string{server.JetStreamMetaFile, server.JetStreamMetaFileSum} {
 		if err := os.Remove(filepath.Join(dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("store: %w", err)

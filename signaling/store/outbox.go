@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -11,12 +14,14 @@ import (
 )
 
 const (
-	outboxPrefix  = "outbox-" // of durable consumers' names
-	fetchSpan     = 20 * time.Second
-	fetchBeat     = 2 * time.Second // a request that the server has forgotten is noticed after two of them
-	missingTime   = 2 * time.Second // that an outbox may be missing: ResetOutbox takes it away for a moment
-	doneTime      = 3 * time.Second // for the server to confirm; it says nothing about an entry that is not out any more
-	maxRetryAfter = 24 * time.Hour
+	outboxPrefix   = "outbox-"
+	generationMark = "="
+	moveTries      = 10
+	fetchSpan      = 20 * time.Second
+	fetchBeat      = time.Second     // a request that the server has forgotten is noticed after two of them
+	missingTime    = 2 * time.Second // that an outbox may be missing: ResetOutbox takes it away for a moment
+	doneTime       = 3 * time.Second // for the server to confirm; it says nothing about an entry that is not out any more
+	maxRetryAfter  = 24 * time.Hour
 )
 
 // Outbox hands out the log's entries one after the other, the next when the last is done, whichever process asks. Its position is kept on the server
@@ -64,25 +69,21 @@ func (s *Store) Outbox(ctx context.Context, name string, after uint64) (*Outbox,
 }
 
 func (s *Store) openOutbox(ctx context.Context, name string, after uint64) (jetstream.Consumer, error) {
-	consumer, err := s.log.Consumer(ctx, outboxPrefix+name)
+	consumer, err := s.findOutbox(ctx, name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		if s.server != nil {
-			if err := s.server.clear(s.cfg.Name+logStream, outboxPrefix+name); err != nil {
-				return nil, err
-			}
+		if err := s.moveOutbox(ctx, name, after+1); err != nil {
+			return nil, err
 		}
-		consumer, err = s.log.CreateConsumer(ctx, s.outboxConfig(name, after))
-		if errors.Is(err, jetstream.ErrConsumerExists) || errors.Is(err, jetstream.ErrConsumerNameAlreadyInUse) { // another process has been quicker
-			consumer, err = s.log.Consumer(ctx, outboxPrefix+name)
-		}
+		consumer, err = s.findOutbox(ctx, name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	cfg := consumer.CachedInfo().Config
-	if cfg.AckWait != s.cfg.Lease {
-		cfg.AckWait = s.cfg.Lease
-		if consumer, err = s.log.UpdateConsumer(ctx, cfg); err != nil {
+	if info := consumer.CachedInfo(); info.Config.AckWait != s.cfg.Lease {
+		if err := s.moveOutbox(ctx, name, max(info.AckFloor.Stream+1, info.Config.OptStartSeq)); err != nil {
+			return nil, err
+		}
+		if consumer, err = s.findOutbox(ctx, name); err != nil {
 			return nil, err
 		}
 	}
@@ -94,61 +95,116 @@ func (s *Store) openOutbox(ctx context.Context, name string, after uint64) (jets
 	s.begun[name] = true
 	s.mu.Unlock()
 	if first { // nobody else can hold an entry: the process that had it is gone, and its lease needs not be waited for
-		_, err = s.js.ResetConsumer(ctx, s.cfg.Name+logStream, outboxPrefix+name)
+		_, err = s.js.ResetConsumer(ctx, s.cfg.Name+logStream, consumer.CachedInfo().Name)
 	}
 	return consumer, err
 }
 
-func (s *Store) outboxConfig(name string, after uint64) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable: outboxPrefix + name, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.cfg.Lease, MaxAckPending: 1, MaxDeliver: -1,
+// An outbox is a durable consumer, named after it and a generation. To move it, a new generation is made where it is to go on, then the others are
+// deleted: a process that dies in between leaves one of them in force, the newest. The server removes a consumer's files some time after it has
+// confirmed that, and would remove those of a new one of the same name: so generations begin with the time, and none comes twice.
+
+// generations lists the consumers of an outbox, the newest last.
+func (s *Store) generations(ctx context.Context, name string) ([]uint64, error) {
+	names := s.log.ConsumerNames(ctx)
+	var all []uint64
+	for full := range names.Name() {
+		of, number, _ := strings.Cut(full, generationMark)
+		if generation, err := strconv.ParseUint(number, 10, 64); err == nil && of == outboxPrefix+name {
+			all = append(all, generation)
+		}
 	}
+	slices.Sort(all)
+	return all, names.Err()
+}
+
+func consumerName(name string, generation uint64) string {
+	return outboxPrefix + name + generationMark + strconv.FormatUint(generation, 10)
+}
+
+// findOutbox returns the outbox's newest consumer, and deletes others. The error is jetstream.ErrConsumerNotFound if there is none.
+func (s *Store) findOutbox(ctx context.Context, name string) (jetstream.Consumer, error) {
+	all, err := s.generations(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) == 0 {
+		return nil, jetstream.ErrConsumerNotFound
+	}
+	newest := len(all) - 1
+	if err := s.deleteGenerations(ctx, name, all[:newest]); err != nil {
+		return nil, err
+	}
+	return s.log.Consumer(ctx, consumerName(name, all[newest]))
+}
+
+// moveOutbox makes the outbox go on with entry number next. It makes one if there is none.
+func (s *Store) moveOutbox(ctx context.Context, name string, next uint64) error {
+	for range moveTries {
+		all, err := s.generations(ctx, name)
+		if err != nil {
+			return err
+		}
+		generation := uint64(time.Now().UnixMicro())
+		if len(all) > 0 {
+			generation = max(generation, all[len(all)-1]+1)
+		}
+		_, err = s.log.CreateConsumer(ctx, jetstream.ConsumerConfig{
+			Durable: consumerName(name, generation), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: next,
+			AckPolicy: jetstream.AckExplicitPolicy, AckWait: s.cfg.Lease, MaxAckPending: 1, MaxDeliver: -1,
+		})
+		if errors.Is(err, jetstream.ErrConsumerExists) || errors.Is(err, jetstream.ErrConsumerNameAlreadyInUse) {
+			continue // another process at the same moment
+		}
+		if err != nil {
+			return err
+		}
+		return s.deleteGenerations(ctx, name, all)
+	}
+	return errors.New("others are moving it at this moment")
+}
+
+func (s *Store) deleteGenerations(ctx context.Context, name string, all []uint64) error {
+	for _, generation := range all {
+		err := s.log.DeleteConsumer(ctx, consumerName(name, generation))
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return err
+		}
+	}
+	return nil
 }
 
 // DeleteOutbox forgets the outbox and its position. Who waits in Next gets ErrNoOutbox. One that is not there is not an error.
 func (s *Store) DeleteOutbox(ctx context.Context, name string) error {
 	joined, cancel := s.join(ctx)
 	defer cancel()
-	err := s.log.DeleteConsumer(joined, outboxPrefix+name)
-	if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	all, err := s.generations(joined, name)
+	if err == nil {
+		err = s.deleteGenerations(joined, name, all)
+	}
+	if err != nil {
 		return s.fault(ctx, "outbox "+name, err)
 	}
 	return nil
 }
 
-// ResetOutbox lets the outbox go on behind entry number after, further back for a replay or further on. An entry that is out at the moment is
-// handed out again if it is behind that. If the process dies in the middle the outbox is missing, and begins where Outbox is then told.
+// ResetOutbox lets the outbox go on behind entry number after, further back for a replay or further on. It is made if there is none. An entry that is
+// out at the moment is handed out again if it is behind that.
 func (s *Store) ResetOutbox(ctx context.Context, name string, after uint64) error {
 	if !validName(name) {
 		return fmt.Errorf("store: an outbox %q: 1 to %d letters, digits, _ and -", name, maxName)
 	}
 	joined, cancel := s.join(ctx)
 	defer cancel()
-	for {
-		err := s.log.DeleteConsumer(joined, outboxPrefix+name)
-		if errors.Is(err, jetstream.ErrConsumerNotFound) {
-			err = nil
-		}
-		if err == nil {
-			_, err = s.log.CreateConsumer(joined, s.outboxConfig(name, after))
-		}
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, jetstream.ErrConsumerExists), errors.Is(err, jetstream.ErrConsumerNameAlreadyInUse):
-			s.wait(joined, firstPause) // somebody has opened it in between
-		default:
-			return s.fault(ctx, "outbox "+name, err)
-		}
-		if joined.Err() != nil {
-			return s.fault(ctx, "outbox "+name, joined.Err())
-		}
+	if err := s.moveOutbox(joined, name, after+1); err != nil {
+		return s.fault(ctx, "outbox "+name, err)
 	}
+	return nil
 }
 
 // Next waits for the next entry. The one before has to be settled: until then, or until its lease ends, nothing comes. It returns ctx's error, ErrClosed or
-// ErrNoOutbox; everything else it bears with, and tries again.
+// ErrNoOutbox; everything else it bears with, and tries again. An entry that comes at the very moment
+// at which ctx ends may be out, with nobody having it, for one lease.
 func (o *Outbox) Next(ctx context.Context) (*Delivery, error) {
 	joined, cancel := o.s.join(ctx)
 	defer cancel()
@@ -212,7 +268,7 @@ func (o *Outbox) fetch(ctx context.Context) (*Delivery, error) {
 
 // look finds the outbox anew.
 func (o *Outbox) look(ctx context.Context) (found bool, err error) {
-	consumer, err := o.s.log.Consumer(ctx, outboxPrefix+o.name)
+	consumer, err := o.s.findOutbox(ctx, o.name)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return false, nil
 	}
@@ -244,7 +300,7 @@ func (o *Outbox) giveBack() {
 // Done tells the server that the entry is done, and returns when it knows. After an error, which takes 3 s
 // where the lease was over or the outbox was reset, the entry may come again.
 func (d *Delivery) Done(ctx context.Context) error {
-	joined, cancel := d.o.s.join(ctx)
+	joined, cancel := d.o.s.during(ctx)
 	defer cancel()
 	joined, end := context.WithTimeout(joined, doneTime)
 	defer end()

@@ -24,8 +24,8 @@ const (
 	minSync      = time.Millisecond // below it, syncs would overtake each other
 	minLease     = 100 * time.Millisecond
 	defaultLease = 15 * time.Second
-	apiTime      = 10 * time.Second // for a request to the server whose context has no deadline
-	closeTime    = 2 * time.Second  // for telling the server what Close gives back
+	apiTime      = 5 * time.Second // for the server to answer an append, or anything whose context has no deadline
+	closeTime    = 2 * time.Second // for telling the server what Close gives back
 )
 
 var (
@@ -47,6 +47,8 @@ var (
 	ErrNoResponder = errors.New("store: nobody answers on that subject")
 	// ErrClosed is what everything returns after Close.
 	ErrClosed = errors.New("store: closed")
+
+	errBroke = errors.New("the connection to the server broke")
 )
 
 // Config says where the log is. One of Dir and URL is required.
@@ -91,8 +93,8 @@ type Store struct {
 	end    context.CancelFunc
 
 	mu       sync.Mutex // guards what follows
-	epoch    context.Context
-	endEpoch context.CancelFunc // ends epoch: the connection was made anew
+	whole    phase      // ends when the connection breaks: what was asked gets no answer
+	away     phase      // ends when it is there again
 	outboxes map[*Outbox]struct{}
 	begun    map[string]bool // outboxes that this Store has opened, by name
 	closed   chan struct{}   // nil until Close is called; closed when it is done
@@ -107,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s := &Store{cfg: cfg, outboxes: make(map[*Outbox]struct{}), begun: make(map[string]bool)}
 	s.life, s.end = context.WithCancel(context.Background())
-	s.epoch, s.endEpoch = context.WithCancel(s.life)
+	s.whole, s.away = newPhase(s.life), newPhase(s.life)
 	if err := s.open(ctx); err != nil {
 		_ = s.Close() // the first error is the one that tells something
 		return nil, err
@@ -208,12 +210,30 @@ func (s *Store) join(ctx context.Context) (context.Context, context.CancelFunc) 
 	return endWith(ctx, s.life)
 }
 
-// during returns ctx, ending also at Close and when the connection to the server was made anew: what was asked before is to be asked again.
+// during returns ctx, ending also at Close and when the connection to the server breaks: what was asked before is to be asked again.
 func (s *Store) during(ctx context.Context) (context.Context, context.CancelFunc) {
 	s.mu.Lock()
-	epoch := s.epoch
-	s.mu.Unlock()
-	return endWith(ctx, epoch)
+	defer s.mu.Unlock()
+	return endWith(ctx, s.whole.ctx)
+}
+
+// phase is a time of the connection.
+type phase struct {
+	ctx context.Context
+	end context.CancelFunc
+}
+
+func newPhase(life context.Context) phase {
+	ctx, end := context.WithCancel(life)
+	return phase{ctx, end}
+}
+
+// next ends a phase, and begins another.
+func (s *Store) next(p *phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p.end()
+	*p = newPhase(s.life)
 }
 
 func endWith(ctx, other context.Context) (context.Context, context.CancelFunc) {
@@ -232,18 +252,22 @@ func (s *Store) fault(ctx context.Context, what string, err error) error {
 		return ctx.Err()
 	case s.life.Err() != nil:
 		return ErrClosed
+	case errors.Is(err, context.Canceled): // by during
+		err = errBroke
 	}
 	return fmt.Errorf("store: %s: %w", what, err)
 }
 
 // wait waits before another try: until pause is over, the connection is there anew, or ctx ends.
 func (s *Store) wait(ctx context.Context, pause time.Duration) {
-	ctx, cancel := s.during(ctx)
-	defer cancel()
+	s.mu.Lock()
+	away := s.away.ctx
+	s.mu.Unlock()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+	case <-away.Done():
 	case <-ctx.Done():
 	}
 }

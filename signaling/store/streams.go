@@ -64,7 +64,7 @@ func (s *Store) openStream(ctx context.Context, cfg jetstream.StreamConfig, made
 				ErrDamaged, s.cfg.Dir, made)
 		}
 		if s.server != nil {
-			if err := s.server.clear(cfg.Name, ""); err != nil {
+			if err := s.server.clear(cfg.Name); err != nil {
 				return nil, err
 			}
 		}
