@@ -170,7 +170,7 @@ func (x *exchange) cookieName() string {
 }
 
 func (x *exchange) setCookie(value string, age int) {
-	http.SetCookie(x.w, &http.Cookie{
+	http.SetCookie(x.w, &http.Cookie{ //nolint:gosec // Secure wherever there is TLS
 		Name: x.cookieName(), Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: x.secure(), SameSite: http.SameSiteStrictMode,
 	})
 }

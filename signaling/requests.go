@@ -99,11 +99,11 @@ func (k *socket) handle(ctx context.Context, kind string, b []byte) (any, error)
 	case "report":
 		return k.report(ctx, b)
 	}
-	make := commands[kind]
-	if make == nil {
+	command := commands[kind]
+	if command == nil {
 		return nil, &desk.Error{Code: desk.Unknown, Text: fmt.Sprintf("this server knows no request %.40q", kind)}
 	}
-	c := make()
+	c := command()
 	if err := decode(b, c); err != nil {
 		return nil, err
 	}

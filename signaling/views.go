@@ -92,10 +92,10 @@ func stateFor(s *desk.State, who desk.Actor) *stateOf {
 }
 
 // withURLs adds the URLs.
-func (v *stateOf) withURLs(make func(desk.Grant) (string, error)) (*stateOf, error) {
+func (v *stateOf) withURLs(mint func(desk.Grant) (string, error)) (*stateOf, error) {
 	for i := range v.grants {
 		n := &v.grants[i]
-		url, err := make(*n.Grant)
+		url, err := mint(*n.Grant)
 		if err != nil {
 			return v, err
 		}

@@ -151,7 +151,6 @@ type agentOptions struct {
 	queues []string
 	accept bool
 	calls  int
-	ready  bool
 }
 
 func newAgent(s streams) *cobra.Command {
@@ -265,7 +264,7 @@ func call(ctx context.Context, s streams, o *callOptions) error {
 	tell := o.teller(s, "caller")
 	h := &headless{c: c, name: "caller", input: o.input, loop: true, output: o.output, maxDelay: defaultMaxDelay, say: o.say, tell: tell}
 	defer h.hangMedia()
-	id := ""
+	var id string
 	if o.queue != "" {
 		id, err = c.JoinQueue(ctx, o.queue, o.note)
 	} else {

@@ -73,7 +73,7 @@ func TestForgeries(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := ed25519.NewKeyFromSeed(seed(1))
-	make := func(method jwt.SigningMethod, signer any, change func(jwt.MapClaims), header func(map[string]any)) string {
+	forge := func(method jwt.SigningMethod, signer any, change func(jwt.MapClaims), header func(map[string]any)) string {
 		c := jwt.MapClaims{}
 		for k, v := range parsed.Claims.(jwt.MapClaims) {
 			c[k] = v
@@ -94,25 +94,25 @@ func TestForgeries(t *testing.T) {
 	}
 	without := func(field string) func(jwt.MapClaims) { return func(c jwt.MapClaims) { delete(c, field) } }
 	with := func(field string, v any) func(jwt.MapClaims) { return func(c jwt.MapClaims) { c[field] = v } }
-	if _, err := a.Verify(now, make(jwt.SigningMethodEdDSA, key, nil, nil)); err != nil {
+	if _, err := a.Verify(now, forge(jwt.SigningMethodEdDSA, key, nil, nil)); err != nil {
 		t.Fatalf("the one that is right: %v", err)
 	}
 	for what, text := range map[string]string{
-		"alg none":            make(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, nil),
-		"HMAC by the public":  make(jwt.SigningMethodHS256, []byte(key.Public().(ed25519.PublicKey)), nil, nil),
-		"no kid":              make(jwt.SigningMethodEdDSA, key, nil, func(h map[string]any) { delete(h, "kid") }),
-		"another kid":         make(jwt.SigningMethodEdDSA, key, nil, func(h map[string]any) { h["kid"] = "x" }),
-		"no jti":              make(jwt.SigningMethodEdDSA, key, without("jti"), nil),
-		"no exp":              make(jwt.SigningMethodEdDSA, key, without("exp"), nil),
-		"no iat":              make(jwt.SigningMethodEdDSA, key, without("iat"), nil),
-		"no sub":              make(jwt.SigningMethodEdDSA, key, without("sub"), nil),
-		"no roles":            make(jwt.SigningMethodEdDSA, key, without("roles"), nil),
-		"another iss":         make(jwt.SigningMethodEdDSA, key, with("iss", "else"), nil),
-		"another aud":         make(jwt.SigningMethodEdDSA, key, with("aud", "else"), nil),
-		"valid for too long":  make(jwt.SigningMethodEdDSA, key, with("exp", now.Add(48*time.Hour).Unix()), nil),
-		"from the future":     make(jwt.SigningMethodEdDSA, key, with("iat", now.Add(time.Hour).Unix()), nil),
-		"the server's own ID": make(jwt.SigningMethodEdDSA, key, with("sub", "system"), nil),
-		"a key's ID":          make(jwt.SigningMethodEdDSA, key, with("sub", "key:x"), nil),
+		"alg none":            forge(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil, nil),
+		"HMAC by the public":  forge(jwt.SigningMethodHS256, []byte(key.Public().(ed25519.PublicKey)), nil, nil),
+		"no kid":              forge(jwt.SigningMethodEdDSA, key, nil, func(h map[string]any) { delete(h, "kid") }),
+		"another kid":         forge(jwt.SigningMethodEdDSA, key, nil, func(h map[string]any) { h["kid"] = "x" }),
+		"no jti":              forge(jwt.SigningMethodEdDSA, key, without("jti"), nil),
+		"no exp":              forge(jwt.SigningMethodEdDSA, key, without("exp"), nil),
+		"no iat":              forge(jwt.SigningMethodEdDSA, key, without("iat"), nil),
+		"no sub":              forge(jwt.SigningMethodEdDSA, key, without("sub"), nil),
+		"no roles":            forge(jwt.SigningMethodEdDSA, key, without("roles"), nil),
+		"another iss":         forge(jwt.SigningMethodEdDSA, key, with("iss", "else"), nil),
+		"another aud":         forge(jwt.SigningMethodEdDSA, key, with("aud", "else"), nil),
+		"valid for too long":  forge(jwt.SigningMethodEdDSA, key, with("exp", now.Add(48*time.Hour).Unix()), nil),
+		"from the future":     forge(jwt.SigningMethodEdDSA, key, with("iat", now.Add(time.Hour).Unix()), nil),
+		"the server's own ID": forge(jwt.SigningMethodEdDSA, key, with("sub", "system"), nil),
+		"a key's ID":          forge(jwt.SigningMethodEdDSA, key, with("sub", "key:x"), nil),
 	} {
 		if c, err := a.Verify(now, text); err == nil {
 			t.Errorf("%s: accepted as %+v", what, c)

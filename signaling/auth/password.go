@@ -23,8 +23,9 @@ const (
 	saltSize = 16
 	hashSize = 32
 
-	// MinPassword and MaxPassword are the lengths of a password in bytes.
+	// MinPassword is how many bytes a password has at least.
 	MinPassword = 8
+	// MaxPassword is how many at most.
 	MaxPassword = 256
 
 	maxMemoryKiB = 1 << 20 // that a kept hash may ask for: beyond it is no hash of ours

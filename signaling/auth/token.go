@@ -20,9 +20,10 @@ const (
 	audience = "duet"
 	leeway   = 5 * time.Second
 
-	// DefaultTTL is how long a user token is valid unless it says otherwise, MaxTTL how long one may be.
+	// DefaultTTL is how long a user token is valid unless it says otherwise.
 	DefaultTTL = 15 * time.Minute
-	MaxTTL     = 24 * time.Hour
+	// MaxTTL is how long one may be.
+	MaxTTL = 24 * time.Hour
 
 	maxToken = 8 << 10
 )
@@ -62,7 +63,7 @@ func NewTokens(seeds ...[]byte) (*Tokens, error) {
 			return nil, fmt.Errorf("auth: a signing key has %d bytes, not %d", ed25519.SeedSize, len(seed))
 		}
 		key := ed25519.NewKeyFromSeed(seed)
-		public := key.Public().(ed25519.PublicKey)
+		public := ed25519.PublicKey(key[ed25519.SeedSize:])
 		hash := sha256.Sum256(public)
 		id := hex.EncodeToString(hash[:8])
 		t.known[id] = public

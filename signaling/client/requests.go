@@ -68,7 +68,7 @@ func (c *Client) HangUp(ctx context.Context, call string) error {
 	return c.about(ctx, "call.hangup", call)
 }
 
-// Watch, Join and Leave are a supervisor's.
+// Watch lets a supervisor see and hear a call without being seen.
 func (c *Client) Watch(ctx context.Context, call string) error {
 	return c.about(ctx, "call.watch", call)
 }

@@ -41,7 +41,7 @@ func (c *Client) connect(ctx context.Context) (*websocket.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, _, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{Subprotocols: []string{subprotocol}, HTTPClient: c.cfg.HTTP})
+	conn, _, err := websocket.Dial(ctx, c.url, &websocket.DialOptions{Subprotocols: []string{subprotocol}, HTTPClient: c.cfg.HTTP}) //nolint:bodyclose // it is the socket
 	if err != nil {
 		return nil, fmt.Errorf("client: no socket: %w", err)
 	}

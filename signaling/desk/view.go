@@ -101,7 +101,7 @@ func (s *State) NodeLives() map[string]string {
 	return m
 }
 
-// AllUsers, AllQueues, AllRooms, AllCalls, AllKeys and AllHooks list by ID; AllEnded the newest first; AllFloors those in force.
+// AllUsers lists who is set up. All of these lists are sorted by ID.
 func (s *State) AllUsers() []*User { return all(&s.Users) }
 
 // AllQueues lists the queues.

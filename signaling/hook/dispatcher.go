@@ -197,7 +197,7 @@ func (d *Dispatcher) tell(ctx context.Context, delivery *store.Delivery, events 
 				p.complained = now
 				d.cfg.Logger.Warn("a webhook does not take what it is told; it is tried again until it does", "webhook", p.hook.ID, "event", e.Kind, "error", err)
 			}
-			if !wait(ctx, pause+rand.N(pause/2+1)) { // so that receivers are not met by all at once
+			if !wait(ctx, pause+rand.N(pause/2+1)) { //nolint:gosec // spreads attempts over time
 				return ctx.Err()
 			}
 			pause = min(2*pause, LongestWait)

@@ -129,8 +129,9 @@ func (o *Office) read(ctx context.Context, last uint64, saw func(*desk.Entry)) e
 
 // reply answers a batch, and notes which sockets are open here.
 func (o *Office) reply(batch []*request, answers []answer) {
-	for i, r := range batch {
-		if answers[i].err == nil {
+	for i, a := range answers {
+		r := batch[i]
+		if a.err == nil {
 			switch c := r.c.(type) {
 			case *desk.Connect:
 				o.sockets[c.Conn] = r.by
@@ -139,7 +140,7 @@ func (o *Office) reply(batch []*request, answers []answer) {
 			}
 		}
 		if r.reply != nil {
-			r.reply <- answers[i]
+			r.reply <- a
 		}
 	}
 }

@@ -34,7 +34,7 @@
 //
 // # Files
 //
-// Under Config.Dir: "nats" holds the server's files, "log" and "last" tell which log they have to hold and up to where, and "lock" is locked by the process that uses the
-// directory. It should be on a local disk: whether other machines see the lock is up to a network file system. A backup takes all of the directory,
-// with the server stopped.
+// Under Config.Dir: "nats" holds the server's files, "log" and "last" tell which log they have to hold and up to where, and "lock" is locked by the
+// process that uses the directory. It should be on a local disk: whether other machines see the lock is up to a network file system. A backup takes
+// all of the directory, with the server stopped.
 package store

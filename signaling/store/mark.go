@@ -36,7 +36,7 @@ func openMark(dir string, interval bool) (m *mark, last uint64, synced bool, err
 	}
 	m = &mark{interval: interval, file: f}
 	b := make([]byte, markSize)
-	if _, err := f.ReadAt(b, 0); err != nil { // new, or cut by a crash
+	if n, _ := f.ReadAt(b, 0); n < markSize { // new, or cut by a crash
 		return m, 0, false, nil
 	}
 	last = binary.BigEndian.Uint64(b)

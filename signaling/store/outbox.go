@@ -18,9 +18,9 @@ const (
 	generationMark = "="
 	moveTries      = 10
 	fetchSpan      = 20 * time.Second
-	fetchBeat      = time.Second     // a request that the server has forgotten is noticed after two of them
-	missingTime    = 2 * time.Second // that an outbox may be missing: ResetOutbox takes it away for a moment
-	doneTime       = 3 * time.Second // for the server to confirm; it says nothing about an entry that is not out any more
+	fetchBeat      = time.Second            // a request that the server has forgotten is noticed after two of them
+	missingTime    = 500 * time.Millisecond // that an outbox may be missing, before it counts as deleted
+	doneTime       = 3 * time.Second        // for the server to confirm; it says nothing about an entry that is not out any more
 	maxRetryAfter  = 24 * time.Hour
 )
 
