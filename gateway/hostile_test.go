@@ -21,11 +21,16 @@ import (
 // inServer runs f beside a server, in virtual time; all goroutines must end with it.
 func inServer(t *testing.T, h *hub, f func(*testing.T, *pipes)) {
 	t.Helper()
+	inServerWith(t, h.config(), f)
+}
+
+func inServerWith(t *testing.T, cfg Config, f func(*testing.T, *pipes)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := newPipes()
 		ctx, cancel := context.WithCancel(t.Context())
 		served := make(chan error, 1)
-		go func() { served <- NewRTMP(h.config()).Serve(ctx, l) }()
+		go func() { served <- NewRTMP(cfg).Serve(ctx, l) }()
 		defer func() { // after t.Fatal too
 			cancel()
 			if err := <-served; err != nil {

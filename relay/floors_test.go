@@ -3,11 +3,8 @@ package relay_test
 import (
 	"context"
 	"errors"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,6 +13,8 @@ import (
 	sdk "duet/client"
 	"duet/crypto"
 	"duet/relay"
+	"duet/rtmpchunk"
+	"duet/transport/wire"
 )
 
 // callRelay is a relay over sockets with a client for each party of a call.
@@ -26,6 +25,8 @@ type callRelay struct {
 	tokens  *crypto.TokenKeys
 	changed chan struct{}
 	stop    func()
+
+	last [2]atomic.Int64 // when the last datagram of a session went in and out, in ns
 }
 
 func newCallRelay(t *testing.T, file string) *callRelay {
@@ -35,7 +36,7 @@ func newCallRelay(t *testing.T, file string) *callRelay {
 		t.Fatal(err)
 	}
 	r := &callRelay{t: t, key: key, tokens: crypto.NewTokenKeys(1, [32]byte{2}), changed: make(chan struct{}, 1)}
-	r.srv, err = relay.New(relay.Config{Listen: "127.0.0.1:0", Key: key, Secret: [32]byte{3}, Tokens: r.tokens, FloorFile: file, OnChange: func() {
+	r.srv, err = relay.New(relay.Config{Listen: "127.0.0.1:0", Key: key, Secret: [32]byte{3}, Tokens: r.tokens, FloorFile: file, Tap: r.tap, OnChange: func() {
 		select {
 		case r.changed <- struct{}{}:
 		default:
@@ -55,6 +56,17 @@ func newCallRelay(t *testing.T, file string) *callRelay {
 	})
 	t.Cleanup(r.stop)
 	return r
+}
+
+func (r *callRelay) tap(in bool, b []byte) {
+	if wire.KindOf(b) != wire.KindData {
+		return
+	}
+	way := 0
+	if in {
+		way = 1
+	}
+	r.last[way].Store(time.Now().UnixNano())
 }
 
 func (r *callRelay) url(action crypto.Action, party string, epoch uint64) crypto.URL {
@@ -128,7 +140,11 @@ func TestFloors(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.sessions("alice push")
-	<-ended // bob is told, and does not come again
+	select {
+	case <-ended: // bob is told, and does not come again
+	case <-time.After(5 * time.Second):
+		t.Fatal("bob is not told")
+	}
 	if took := time.Since(began); took > 200*time.Millisecond {
 		t.Errorf("bob was there for %v", took)
 	}
@@ -163,91 +179,198 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-func TestFloorFile(t *testing.T) {
-	dir := t.TempDir()
-	file := filepath.Join(dir, "floors")
-	good := `{"call":"c1","epoch":3,"expires":"2999-01-01T00:00:00Z"}` + "\n"
-	config := func() relay.Config {
-		key, err := crypto.NewStaticKey([32]byte{1})
+// Nothing is taken from a revoked pusher or sent to a revoked player any more within 200 ms, though the one goes on pushing.
+func TestFloorsAreQuick(t *testing.T) {
+	r := newCallRelay(t, filepath.Join(t.TempDir(), "floors"))
+	alice, err := sdk.DialPusher(t.Context(), sdk.PusherConfig{URL: r.url(crypto.ActionPush, "alice", 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bob, err := sdk.DialPlayer(t.Context(), sdk.PlayerConfig{URL: r.url(crypto.ActionPlay, "bob", 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sessions("alice push", "bob play")
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		for n := 0; ; n++ {
+			if _, err := bob.Read(t.Context()); err != nil {
+				return
+			}
+			if n == 10 {
+				watched <- struct{}{}
+			}
+		}
+	}()
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			<-tick.C
+			if err := alice.Write(rtmpchunk.Message{Type: rtmpchunk.TypeAudio, Timestamp: uint32(5 * n), Payload: []byte{0xaf, 1, 2, 3}}); err != nil {
+				return
+			}
+		}
+	}()
+	<-watched
+
+	began := time.Now()
+	if err := r.srv.Apply(t.Context(), relay.Floor{Call: "c1", Epoch: 1, Expires: began.Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	applied := time.Since(began)
+	if list, err := r.srv.Sessions(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("after Apply there are %v (%v)", list, err)
+	}
+	limit := time.After(5 * time.Second)
+	for _, over := range []<-chan struct{}{pushed, watched, alice.Done(), bob.Done()} {
+		select {
+		case <-over:
+		case <-limit:
+			t.Fatal("somebody still pushes or plays")
+		}
+	}
+	st, err := r.srv.Stats(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	for way, name := range []string{"sent to", "taken from"} {
+		if last := time.Unix(0, r.last[way].Load()).Sub(began); last > 200*time.Millisecond {
+			t.Errorf("the last datagram was %s them %v after Apply was called", name, last)
+		} else {
+			t.Logf("Apply took %v; the last datagram was %s them after %v", applied, name, last)
+		}
+	}
+	if st.Revoked != 2 || st.Floors != 1 {
+		t.Errorf("%d revoked and %d floors, want 2 and 1", st.Revoked, st.Floors)
+	}
+}
+
+// Floors hold for publications and subscriptions, and end them whatever is still to be read.
+func TestFloorsOfGateways(t *testing.T) {
+	r := newCallRelay(t, "")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	token := func(stream, party string, epoch uint64) crypto.Token {
+		return crypto.Token{Stream: "live/" + stream, Call: "c1", Party: party, Epoch: epoch}
+	}
+	var pubs []*relay.Publication
+	var subs []*relay.Subscription
+	for _, party := range []string{"alice", "bob"} {
+		p, err := r.srv.Publish(ctx, token(party, party, 0))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return relay.Config{Listen: "127.0.0.1:0", Key: key, Tokens: crypto.NewTokenKeys(1, [32]byte{2}), FloorFile: file}
-	}
-	for text, ok := range map[string]bool{good + `{"call":"c`: true, good + "x\n" + good: false, "": true} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s, err := r.srv.Subscribe(ctx, token("alice", party, 0))
+		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := relay.New(config())
-		if (err == nil) != ok {
-			t.Errorf("%q: %v", text, err)
-		}
-		if err == nil {
-			ctx, cancel := context.WithCancel(t.Context())
-			cancel()
-			if err := s.Serve(ctx); err != nil {
-				t.Error(err)
-			}
-			continue
-		}
-		if !strings.Contains(err.Error(), "line 2") {
-			t.Errorf("says %v", err)
+		pubs, subs = append(pubs, p), append(subs, s)
+	}
+	other, err := r.srv.Subscribe(ctx, crypto.Token{Stream: "live/alice", Party: "bob"}) // of no call
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sessions("alice push", "alice play", "bob push", "bob play")
+	for ts := range uint32(10) {
+		if err := pubs[0].Write(rtmpchunk.Message{Type: rtmpchunk.TypeAudio, Timestamp: ts, Payload: []byte{0xaf, 1, 2, 3}}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	if _, err := subs[1].Read(ctx); err != nil { // the rest is queued
+		t.Fatal(err)
+	}
+	if err := r.srv.Apply(ctx, relay.Floor{Call: "c1", Epoch: 1, Members: []string{"alice"}, Expires: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	r.sessions("alice push", "alice play")
+	select {
+	case <-pubs[1].Done():
+	case <-ctx.Done():
+		t.Fatal("bob's publication goes on")
+	}
+	if err := pubs[1].Err(); !errors.Is(err, relay.ErrRevoked) {
+		t.Errorf("bob's publication ended with %v", err)
+	}
+	if _, err := subs[1].Read(ctx); !errors.Is(err, relay.ErrRevoked) {
+		t.Errorf("bob reads: %v", err)
+	}
+	for _, s := range []*relay.Subscription{subs[0], other} {
+		for ts := range uint32(10) {
+			if m, err := s.Read(ctx); err != nil || m.Timestamp != ts {
+				t.Fatalf("somebody else reads %d (%v), want %d", m.Timestamp, err, ts)
+			}
+		}
+	}
+	if _, err := r.srv.Publish(ctx, token("bob", "bob", 0)); !errors.Is(err, relay.ErrRevoked) {
+		t.Errorf("bob publishes again: %v", err)
+	}
+	if _, err := r.srv.Subscribe(ctx, token("alice", "bob", 0)); !errors.Is(err, relay.ErrRevoked) {
+		t.Errorf("bob subscribes again: %v", err)
+	}
+	again, err := r.srv.Publish(ctx, token("bob", "bob", 1)) // invited anew; and the stream is free
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.sessions("alice push", "alice play", "bob push")
+	for _, c := range []interface{ Close() error }{pubs[0], again, subs[0], subs[1], other} {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	r.sessions()
 }
 
-// A client that is not heard any more is silent before its session is over.
-func TestSilence(t *testing.T) {
+// What is queued for a reader at the end of a stream is not read any more once the token is taken back.
+func TestFloorAfterTheEnd(t *testing.T) {
 	r := newCallRelay(t, "")
-	cable, pull := cableTo(t, r.srv.Addr())
-	u := r.url(crypto.ActionPlay, "bob", 0)
-	u.Host = cable
-	p, err := sdk.DialPlayer(t.Context(), sdk.PlayerConfig{URL: u})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	bob := crypto.Token{Stream: "live/a", Call: "c1", Party: "bob"}
+	sub, err := r.srv.Subscribe(ctx, bob)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = p.Close() }()
-	r.sessions("bob play")
-	pull()
-	r.sessions("bob play silent")
+	pub, err := r.srv.Publish(ctx, crypto.Token{Stream: "live/a", Party: "alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for ts := range uint32(10) {
+		if err := pub.Write(rtmpchunk.Message{Type: rtmpchunk.TypeAudio, Timestamp: ts, Payload: []byte{0xaf, 1, 2, 3}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := pub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.sessions() // the end has come to bob's place
+	if err := r.srv.Apply(ctx, relay.Floor{Call: "c1", Epoch: 1, Expires: time.Now().Add(time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sub.Read(ctx); !errors.Is(err, relay.ErrRevoked) {
+		t.Errorf("bob reads: %v", err)
+	}
+	if err := sub.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
-// cableTo forwards one client's datagrams to a relay until pull.
-func cableTo(t *testing.T, relay netip.AddrPort) (addr string, pull func()) {
-	t.Helper()
-	near, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+// A relay whose file of floors is damaged does not start.
+func TestDamagedFloors(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "floors")
+	if err := os.WriteFile(file, []byte("x\n{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, err := crypto.NewStaticKey([32]byte{1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	far, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(relay))
-	if err != nil {
-		t.Fatal(err)
+	_, err = relay.New(relay.Config{Listen: "127.0.0.1:0", Key: key, Tokens: crypto.NewTokenKeys(1, [32]byte{2}), FloorFile: file})
+	if !errors.Is(err, relay.ErrFloorFile) {
+		t.Errorf("New: %v", err)
 	}
-	var who atomic.Pointer[netip.AddrPort]
-	go func() {
-		b := make([]byte, 2048)
-		for {
-			n, from, err := near.ReadFromUDPAddrPort(b)
-			if err != nil {
-				return
-			}
-			who.Store(&from)
-			_, _ = far.Write(b[:n])
-		}
-	}()
-	go func() {
-		b := make([]byte, 2048)
-		for {
-			n, err := far.Read(b)
-			if err != nil {
-				return
-			}
-			if to := who.Load(); to != nil {
-				_, _ = near.WriteToUDPAddrPort(b[:n], *to)
-			}
-		}
-	}()
-	pull = sync.OnceFunc(func() { _, _ = near.Close(), far.Close() })
-	t.Cleanup(pull)
-	return near.LocalAddr().String(), pull
 }

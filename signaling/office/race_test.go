@@ -1,0 +1,301 @@
+package office_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"duet/signaling/desk"
+	"duet/signaling/office"
+	"duet/signaling/store"
+)
+
+// TestRace has callers race for agents through two servers that share a log, one of which comes and goes. The log itself shows then that no agent
+// ever had two callers, that nobody was lost or served twice, and that who asked first was offered first.
+func TestRace(t *testing.T) {
+	callers, agents := 400, 10
+	if os.Getenv("DUET_LONG") != "" {
+		callers, agents = 10_000, 50
+	}
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	defer func() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}()
+	if !srv.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS does not start")
+	}
+	open := func(node string) *running {
+		st, err := store.Open(t.Context(), store.Config{URL: srv.ClientURL()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return run(t, st, office.Config{Node: node})
+	}
+	one := open("one")
+	one.do(t, desk.System(), &desk.SetQueue{Queue: desk.Queue{ID: "q", Capacity: callers}})
+	r := race{t: t, served: make(chan struct{}, callers)}
+	r.offices[0], r.offices[1] = one, open("two")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var wg sync.WaitGroup
+	for i := range agents {
+		wg.Go(func() { r.agent(ctx, fmt.Sprintf("agent%d", i), i%2) })
+	}
+	for i := range callers {
+		wg.Go(func() { r.caller(ctx, fmt.Sprintf("caller%d", i), i%2) })
+	}
+	for n := range callers {
+		select {
+		case <-r.served:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("only %d of %d were served", n, callers)
+		}
+		if n == callers/3 { // the second server goes and comes back, in the middle of it all
+			r.swap(1, func(old *running) *running { old.stop(); return open("two") })
+		}
+	}
+	cancel()
+	wg.Wait()
+	last, err := one.store.Last(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newChecker(t)
+	err = one.store.Read(t.Context(), 1, last, func(e store.Entry) error { c.entry(e); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.served) != callers || len(c.line) > 0 {
+		t.Errorf("%d callers were served, %d are still in line", len(c.served), len(c.line))
+	}
+	t.Logf("%d callers, %d entries", callers, last)
+}
+
+// race is two servers and who uses them.
+type race struct {
+	t       *testing.T
+	served  chan struct{}
+	mu      sync.RWMutex
+	offices [2]*running
+}
+
+func (r *race) swap(i int, f func(*running) *running) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.offices[i] = f(r.offices[i])
+}
+
+// do gives a command, again and again while the server can't take it, at the other one.
+func (r *race) do(ctx context.Context, i int, by desk.Actor, c func(o *office.Office) desk.Command) (desk.Result, error) {
+	for ; ; i++ {
+		r.mu.RLock()
+		o := r.offices[i%2]
+		result, err := o.Do(ctx, by, c(o.Office))
+		r.mu.RUnlock()
+		var refused *desk.Error
+		if err == nil || ctx.Err() != nil || errors.As(err, &refused) && refused.Code != desk.Unavailable {
+			return result, err
+		}
+	}
+}
+
+func always(c desk.Command) func(*office.Office) desk.Command {
+	return func(*office.Office) desk.Command { return c }
+}
+
+func hello(user string) func(*office.Office) desk.Command {
+	return func(o *office.Office) desk.Command {
+		return &desk.Connect{Conn: user + rand.N(time.Hour).String(), Node: o.NodeName(), Life: o.Life()}
+	}
+}
+
+// agent accepts what is offered until ctx ends, and connects anew when the server has forgotten the socket.
+func (r *race) agent(ctx context.Context, name string, i int) {
+	by := agent(name)
+	for ctx.Err() == nil {
+		var room *desk.Room
+		here := false
+		r.mu.RLock()
+		o := r.offices[0]
+		changes, stop := o.Changes()
+		o.View(func(s *desk.State) { room, here = s.Room(name), s.Here(name) })
+		r.mu.RUnlock()
+		switch {
+		case !here:
+			_, _ = r.do(ctx, i, by, hello(name))
+		case room == nil || room.State == desk.RoomClosed:
+			_, _ = r.do(ctx, i, by, always(&desk.OpenRoom{}))
+		case room.State == desk.RoomRinging:
+			_, _ = r.do(ctx, i, by, always(&desk.Accept{Call: room.Call})) // it may have been taken back
+		default:
+			select {
+			case <-changes:
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		stop()
+	}
+}
+
+// caller asks, waits to be put through, and hangs up.
+func (r *race) caller(ctx context.Context, name string, i int) {
+	by := caller(name)
+	if _, err := r.do(ctx, i, by, hello(name)); err != nil {
+		r.t.Errorf("%s: %v", name, err)
+	}
+	asked, err := r.do(ctx, i, by, always(&desk.AskQueue{Call: "call-" + name, Queue: "q"}))
+	if err != nil {
+		r.t.Errorf("%s: %v", name, err)
+	}
+	for ctx.Err() == nil {
+		var c *desk.Call
+		here := false
+		r.mu.RLock()
+		o := r.offices[0]
+		changes, stop := o.Changes()
+		o.View(func(s *desk.State) { c, here = s.Call(asked.Call), s.Here(name) })
+		r.mu.RUnlock()
+		switch {
+		case c == nil:
+			r.t.Errorf("%s was lost", name)
+			stop()
+			return
+		case c.State == desk.CallSetup:
+			stop()
+			if _, err := r.do(ctx, i, by, always(&desk.HangUp{Call: c.ID})); err != nil && ctx.Err() == nil {
+				r.t.Errorf("%s: %v", name, err)
+			}
+			r.served <- struct{}{}
+			return
+		case !here:
+			_, _ = r.do(ctx, i, by, hello(name))
+		default:
+			select {
+			case <-changes:
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+		stop()
+	}
+}
+
+// checker goes through the log with a model of its own.
+type checker struct {
+	t       *testing.T
+	prev    string
+	with    map[string]string            // call that an agent is in
+	offer   map[string]string            // agent that a call is offered to
+	line    []string                     // calls in line, by order of asking
+	caller  map[string]string            // of a call
+	conns   map[string]map[string]string // node by connection, by user
+	refused map[[2]string]bool           // call and agent of an offer that came to nothing
+	served  map[string]int
+}
+
+func newChecker(t *testing.T) *checker {
+	return &checker{
+		t: t, with: make(map[string]string), offer: make(map[string]string), caller: make(map[string]string), conns: make(map[string]map[string]string),
+		refused: make(map[[2]string]bool), served: make(map[string]int),
+	}
+}
+
+func (c *checker) entry(e store.Entry) {
+	parsed, err := desk.ParseEntry(e.Data)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if parsed.Prev != c.prev {
+		c.t.Errorf("entry %d does not go on from the one before", e.Seq)
+	}
+	c.prev = desk.Hash(e.Data)
+	for _, r := range parsed.Records {
+		var d struct{ Call, Caller, Agent, User, Conn, Node, ID string }
+		if err := json.Unmarshal(r.Data, &d); err != nil {
+			c.t.Fatalf("entry %d: %s", e.Seq, r.Data)
+		}
+		switch r.Kind {
+		case "user.connected":
+			if c.conns[d.User] == nil {
+				c.conns[d.User] = make(map[string]string)
+			}
+			c.conns[d.User][d.Conn] = d.Node
+		case "user.disconnected":
+			delete(c.conns[d.User], d.Conn)
+		case "node.up", "node.down":
+			for _, have := range c.conns {
+				for conn, node := range have {
+					if node == d.ID {
+						delete(have, conn)
+					}
+				}
+			}
+		case "call.asked":
+			c.line = append(c.line, d.Call)
+			c.caller[d.Call] = d.Caller
+		case "call.offered":
+			c.offered(e.Seq, d.Call, d.Agent)
+		case "call.offer-ended":
+			c.refused[[2]string{d.Call, d.Agent}] = true
+			delete(c.with, d.Agent)
+			delete(c.offer, d.Call)
+		case "call.accepted":
+			if c.offer[d.Call] != d.Agent {
+				c.t.Errorf("entry %d: %s accepts what is offered to %q", e.Seq, d.Agent, c.offer[d.Call])
+			}
+			if c.served[d.Call]++; c.served[d.Call] > 1 {
+				c.t.Errorf("entry %d: %s is served twice", e.Seq, d.Call)
+			}
+			c.leave(d.Call)
+		case "call.ended":
+			if c.served[d.Call] == 0 {
+				c.t.Errorf("entry %d: %s ends without an agent: %s", e.Seq, d.Call, r.Data)
+			}
+			delete(c.with, c.offer[d.Call])
+			delete(c.offer, d.Call)
+			c.leave(d.Call)
+		}
+	}
+}
+
+// offered holds an offer to: one agent a call, one call an agent, and who asked first comes first, if there.
+func (c *checker) offered(seq uint64, call, agent string) {
+	if other := c.offer[call]; other != "" {
+		c.t.Errorf("entry %d: %s is offered to %s and %s", seq, call, other, agent)
+	}
+	if c.with[agent] != "" {
+		c.t.Errorf("entry %d: %s is offered %s in the middle of %s", seq, agent, call, c.with[agent])
+	}
+	for _, before := range c.line {
+		if before == call {
+			break
+		}
+		if c.offer[before] == "" && len(c.conns[c.caller[before]]) > 0 && !c.refused[[2]string{before, agent}] {
+			c.t.Errorf("entry %d: %s is offered %s, and %s has waited for longer", seq, agent, call, before)
+		}
+	}
+	c.offer[call], c.with[agent] = agent, call
+}
+
+func (c *checker) leave(call string) {
+	for i, have := range c.line {
+		if have == call {
+			c.line = append(c.line[:i:i], c.line[i+1:]...)
+			return
+		}
+	}
+}
