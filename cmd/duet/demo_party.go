@@ -102,7 +102,10 @@ func (p *demoParty) follow(ctx context.Context) {
 		}
 		at := time.Now()
 		p.h.tell("", &e)
-		p.events <- timed{e, at}
+		select {
+		case p.events <- timed{e, at}:
+		default: // nobody waits for so many
+		}
 		if err := p.h.handle(ctx, &e); err != nil {
 			p.ended <- err
 			return
@@ -135,6 +138,9 @@ func (p *demoParty) keepSent(m rtmpchunk.Message) {
 func (p *demoParty) keepGot(m rtmpchunk.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.got) == len(clipFromKey()) {
+		return
+	}
 	if p.got = append(p.got, m); len(p.got) == len(clipFromKey()) {
 		close(p.whole)
 	}

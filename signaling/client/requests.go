@@ -121,3 +121,18 @@ func (c *Client) Report(ctx context.Context, call string, code int, text string)
 	_, err := c.do(ctx, "report", map[string]any{"call": call, "code": code, "text": text})
 	return err
 }
+
+// Messages lists what was said in a call after message number after.
+func (c *Client) Messages(ctx context.Context, call string, after uint64) ([]Message, error) {
+	ok, err := c.Do(ctx, "message.list", map[string]any{"call": call, "after": after})
+	if err != nil {
+		return nil, err
+	}
+	var r struct {
+		Messages []Message `json:"messages"`
+	}
+	if err := json.Unmarshal(ok, &r); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return r.Messages, nil
+}
