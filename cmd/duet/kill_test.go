@@ -62,7 +62,7 @@ func TestServerKilled(t *testing.T) {
 				mu.Lock()
 				said[p.h.name] = append(said[p.h.name], text)
 				mu.Unlock()
-				pause(talking, 20*time.Millisecond)
+				pause(talking, time.Duration(20+2*kills)*time.Millisecond) // a call has at most 2000 messages
 			}
 		})
 	}
