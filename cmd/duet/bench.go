@@ -12,5 +12,6 @@ func newBench(s streams) *cobra.Command {
 	cmd.AddCommand(newBenchLink(s))
 	cmd.AddCommand(newBenchRmcat(s))
 	cmd.AddCommand(newBenchProxy(s))
+	cmd.AddCommand(newBenchSignaling(s))
 	return cmd
 }

@@ -21,9 +21,9 @@ type mediaSession struct {
 }
 
 const (
-	mediaPause   = 10 * time.Millisecond // between two looks
-	mediaEvery   = time.Second           // at least
-	mediaRestart = 2 * time.Second       // after a start, in which clients come back before they are missed
+	mediaPause   = 200 * time.Microsecond // between two looks, at least
+	mediaEvery   = time.Second            // at least
+	mediaRestart = 2 * time.Second        // after a start, in which clients come back before they are missed
 	mediaStale   = 3500 * time.Millisecond
 	mediaTimeout = 5 * time.Second
 	mediaAtOnce  = 256 // commands
@@ -74,11 +74,12 @@ func (w *mediaWatch) run(ctx context.Context) {
 		case <-tick.C:
 		case <-w.wake:
 		}
+		began := time.Now()
 		w.tell(ctx, w.changes())
-		select {
+		select { // half of the time at most is spent on this
 		case <-ctx.Done():
 			return
-		case <-time.After(mediaPause):
+		case <-time.After(max(mediaPause, time.Since(began))):
 		}
 	}
 }
