@@ -55,10 +55,13 @@ clip: ## the demo's clip anew; needs ffmpeg with libx264
 check: ## everything that has to pass before a change goes in
 	.ci/run
 
-long: ## what is too long for every change: figures of the transport, the ffmpeg tests on a minute of video, fuzzing for 5 minutes a target
+long: ## what is too long for every change: figures of transport and signaling, the ffmpeg tests on a minute of video, fuzzing for 5 minutes a target
 	for loss in 0 0.02 0.05 0.1 0.2; do $(GO) run ./cmd/duet bench link --loss $$loss --duration 300s || exit 1; done
 	$(GO) run ./cmd/duet bench rmcat
 	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops|TestLossStep|TestOutageOfASecond|TestThinning' ./relay
+	DUET_LONG=1 $(GO) test -count=1 -timeout=20m -v -run 'TestRace|TestKilled' ./signaling/...
+	DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run TestServerKilled ./cmd/duet
+	$(GO) run ./cmd/duet bench signaling
 	DUET_WORLDS=10000 $(GO) test -count=1 -timeout=60m -run TestWorlds ./relay
 	$(GO) run -C bench/compare .
 	DUET_LONG=1 $(GO) test -count=1 -timeout=60m -tags ffmpeg ./gateway/... ./cmd/duet/...

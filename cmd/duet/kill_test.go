@@ -133,7 +133,7 @@ type killable struct {
 
 func (s *killable) start() {
 	s.t.Helper()
-	cmd := program(s.t, "serve", "--data", s.data, "--rtmp", "", "--udp", fmt.Sprintf("127.0.0.1:%d", s.udp), "--http", fmt.Sprintf("127.0.0.1:%d", s.http))
+	cmd := program(s.t, "serve", "--data", s.data, "--rtmp", "", "--udp", fmt.Sprintf("127.0.0.1:%d", s.udp), "--http", s.address())
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -141,6 +141,9 @@ func (s *killable) start() {
 	}
 	s.wait, s.die = cmd.Wait, cmd.Process.Kill
 }
+
+// address is where it speaks HTTP.
+func (s *killable) address() string { return fmt.Sprintf("127.0.0.1:%d", s.http) }
 
 func (s *killable) kill() {
 	_ = s.die()
@@ -150,7 +153,7 @@ func (s *killable) kill() {
 // join connects a party with media, as soon as the server is there.
 func (s *killable) join(name, role string) *demoParty {
 	s.t.Helper()
-	d := demoRun{server: fmt.Sprintf("http://127.0.0.1:%d", s.http), rep: newReporter(streams{out: &output{}, err: &output{}}, false, false)}
+	d := demoRun{server: "http://" + s.address(), rep: newReporter(streams{out: &output{}, err: &output{}}, false, false)}
 	var p *demoParty
 	waitFor(s.t, "the server", func() bool {
 		var err error

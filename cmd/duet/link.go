@@ -177,6 +177,7 @@ func followSessions(ctx context.Context, r *relay.Server, changed <-chan struct{
 const (
 	subjectSessions = "relay.sessions" // a relay's relayReport
 	subjectFloor    = "relay.floor."   // + the relay's name: a floor, answered with relayAnswer
+	subjectWho      = "relay.who"      // asks all relays for a report
 )
 
 type relayReport struct {
@@ -213,7 +214,29 @@ func serveRelay(ctx context.Context, st *store.Store, r *relay.Server, changed <
 		return err
 	}
 	defer stop()
-	followSessions(ctx, r, changed, func(list []mediaSession) {
+	asked := make(chan struct{}, 1)
+	tellNow := func() {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+	}
+	quiet, err := st.Subscribe(subjectWho, func(string, []byte, func([]byte)) { tellNow() })
+	if err != nil {
+		return err
+	}
+	defer quiet()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+				tellNow()
+			}
+		}
+	}()
+	followSessions(ctx, r, asked, func(list []mediaSession) {
 		me.Sessions = list
 		b, err := json.Marshal(me)
 		if err == nil {
@@ -257,6 +280,20 @@ func (m *remoteMedia) floor(f desk.Floor) {
 var errNoRelay = errors.New("no relay is there at present")
 
 func (m *remoteMedia) url(g desk.Grant) (string, error) {
+	text, err := m.tryURL(g)
+	for end := time.Now().Add(relayPatience); errors.Is(err, errNoRelay) && time.Now().Before(end); {
+		time.Sleep(relayPoll) // we have just started, or it has
+		text, err = m.tryURL(g)
+	}
+	return text, err
+}
+
+const (
+	relayPatience = 3 * time.Second
+	relayPoll     = 20 * time.Millisecond
+)
+
+func (m *remoteMedia) tryURL(g desk.Grant) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	best := ""
@@ -288,6 +325,9 @@ func (m *remoteMedia) run(ctx context.Context, w *mediaWatch) {
 	if err != nil {
 		m.log.Error("relays can't be heard", "error", err)
 		return
+	}
+	if err := m.store.Publish(subjectWho, nil); err != nil {
+		m.log.Warn("relays can't be asked; they tell of themselves every second", "error", err)
 	}
 	<-ctx.Done()
 	stop()
