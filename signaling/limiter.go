@@ -30,6 +30,17 @@ func newLimiter(r rate.Limit, burst int) *limiter {
 	return &limiter{rate: r, burst: burst, have: make(map[string]*rate.Limiter)}
 }
 
+// spent reports whether allow would say no. It takes nothing.
+func (l *limiter) spent(who string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.have[who]
+	if b == nil {
+		b = l.old[who]
+	}
+	return b != nil && b.Tokens() < 1
+}
+
 func (l *limiter) allow(who string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -48,14 +59,14 @@ func (l *limiter) allow(who string) bool {
 
 // clientOf is the address that a request comes from. What proxies say counts from the last one that is trusted. Of IPv6 the first 64 bits are one
 // client.
-func (a *API) clientOf(r *http.Request) netip.Addr {
+func clientOf(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
 	addr := peer.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && a.trusts(addr); i-- {
+	for i := len(hops) - 1; i >= 0 && trusts(proxies, addr); i-- {
 		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			break
@@ -69,11 +80,15 @@ func (a *API) clientOf(r *http.Request) netip.Addr {
 	return addr
 }
 
-func (a *API) trusts(addr netip.Addr) bool {
-	for _, p := range a.cfg.Proxies {
+func trusts(proxies []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range proxies {
 		if p.Contains(addr) {
 			return true
 		}
 	}
 	return false
 }
+
+func (a *API) clientOf(r *http.Request) netip.Addr { return clientOf(r, a.cfg.Proxies) }
+
+func (a *API) trusts(addr netip.Addr) bool { return trusts(a.cfg.Proxies, addr) }

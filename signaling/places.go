@@ -80,6 +80,16 @@ func (p *places) leave(k *socket) {
 	}
 }
 
+// forget what a socket was told: its call has left the line.
+func (p *places) forget(k *socket) {
+	user := k.actor().User
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users[user] != nil {
+		p.users[user][k] = nil
+	}
+}
+
 func (p *places) run(ctx context.Context) {
 	changes, stop := p.office.Changes()
 	defer stop()

@@ -13,24 +13,29 @@ import (
 
 // request is what all requests have.
 type request struct {
-	ID   json.RawMessage `json:"id"`
+	ID   json.RawMessage `json:"id,omitempty"`
 	Type string          `json:"type"`
+}
+
+// maxRequestID is of bytes: more than any number needs that a client counts.
+const maxRequestID = 24
+
+// validRequestID reports whether an id is a number. It is sent back as it came.
+func validRequestID(id json.RawMessage) bool {
+	return len(id) > 0 && len(id) <= maxRequestID && (id[0] == '-' || '0' <= id[0] && id[0] <= '9')
 }
 
 // take starts what a message asks for.
 func (k *socket) take(b []byte) {
-	var r request
-	if err := json.Unmarshal(b, &r); err != nil {
-		_ = k.answer(nil, nil, &desk.Error{Code: desk.Malformed, Text: "a message is a JSON object with id and type"})
+	r, fields, err := parse(b)
+	switch {
+	case err != nil:
+		_ = k.answer(r.ID, nil, err)
 		return
-	}
-	switch r.Type {
-	case "pong":
+	case r.Type == "pong":
 		return
-	case "ping":
-		_ = k.write(struct {
-			Type string `json:"type"`
-		}{"pong"})
+	case r.Type == "ping":
+		_ = k.write(request{Type: "pong"})
 		return
 	}
 	select {
@@ -42,78 +47,125 @@ func (k *socket) take(b []byte) {
 		defer func() { <-k.calls }()
 		ctx, cancel := context.WithTimeout(k.ctx, requestTime)
 		defer cancel()
-		ok, err := k.handle(ctx, r.Type, b)
+		ok, err := k.handle(ctx, fields)
 		_ = k.answer(r.ID, ok, err)
 	})
 }
 
-// commands makes the desk's command of a request.
-var commands = map[string]func() desk.Command{
-	"queue.join":           func() desk.Command { return &desk.AskQueue{Call: newCallID()} },
-	"call.dial":            func() desk.Command { return &desk.AskUser{Call: newCallID()} },
-	"call.hangup":          func() desk.Command { return &desk.HangUp{} },
-	"room.open":            func() desk.Command { return &desk.OpenRoom{} },
-	"room.close":           func() desk.Command { return &desk.CloseRoom{} },
-	"call.accept":          func() desk.Command { return &desk.Accept{} },
-	"call.decline":         func() desk.Command { return &desk.Decline{} },
-	"room.ready":           func() desk.Command { return &desk.FinishWrapUp{} },
-	"call.transfer":        func() desk.Command { return &desk.Transfer{} },
-	"call.transfer-cancel": func() desk.Command { return &desk.CancelTransfer{} },
-	"call.watch":           func() desk.Command { return &desk.Watch{} },
-	"call.join":            func() desk.Command { return &desk.Join{} },
-	"call.leave":           func() desk.Command { return &desk.Leave{} },
-	"call.remove":          func() desk.Command { return &desk.Remove{} },
-	"call.end":             func() desk.Command { return &desk.End{} },
-	"message.seen":         func() desk.Command { return &desk.Seen{} },
+// parse reads a message: the fields of a request are a command of the desk's, or one of the requests below. The error is a *desk.Error, to be
+// answered to the request's ID if it has a valid one.
+func parse(b []byte) (r request, fields any, err error) {
+	err = json.Unmarshal(b, &r)
+	valid := validRequestID(r.ID)
+	if !valid {
+		r.ID = nil
+	}
+	switch {
+	case err != nil:
+		return r, nil, &desk.Error{Code: desk.Malformed, Text: "a message is a JSON object with id and type"}
+	case r.Type == "ping" || r.Type == "pong":
+		return r, nil, nil
+	case !valid:
+		return r, nil, &desk.Error{Code: desk.Malformed, Text: "a request has an id, which is a number"}
+	case r.Type == "hello":
+		return r, nil, &desk.Error{Code: desk.Conflict, Text: "the hello has been said"}
+	}
+	empty := requests[r.Type]
+	if empty == nil {
+		return r, nil, &desk.Error{Code: desk.Unknown, Text: fmt.Sprintf("this server knows no request %.40q", r.Type)}
+	}
+	fields = empty()
+	return r, fields, decode(b, fields)
+}
+
+// The requests that are no commands of the desk's.
+type (
+	renewRequest struct {
+		Token string `json:"token"`
+	}
+	sayRequest struct { // a desk.Say, whose ID has another name here: id is the request's
+		Call string `json:"call"`
+		ID   string `json:"mid"`
+		Cmd  string `json:"cmd"`
+		Body string `json:"body"`
+	}
+	reportRequest struct {
+		Call string `json:"call"`
+		Code int    `json:"code"`
+		Text string `json:"text"`
+	}
+	urlsRequest struct {
+		Call string `json:"call"`
+	}
+	messagesRequest struct {
+		Call  string `json:"call"`
+		After uint64 `json:"after"`
+	}
+	roomsRequest  struct{}
+	queuesRequest struct{}
+	callsRequest  struct{}
+)
+
+// requests makes the empty fields of every type.
+var requests = map[string]func() any{
+	"queue.join":           func() any { return &desk.AskQueue{Call: newCallID()} },
+	"call.dial":            func() any { return &desk.AskUser{Call: newCallID()} },
+	"call.hangup":          func() any { return &desk.HangUp{} },
+	"room.open":            func() any { return &desk.OpenRoom{} },
+	"room.close":           func() any { return &desk.CloseRoom{} },
+	"call.accept":          func() any { return &desk.Accept{} },
+	"call.decline":         func() any { return &desk.Decline{} },
+	"room.ready":           func() any { return &desk.FinishWrapUp{} },
+	"call.transfer":        func() any { return &desk.Transfer{} },
+	"call.transfer-cancel": func() any { return &desk.CancelTransfer{} },
+	"call.watch":           func() any { return &desk.Watch{} },
+	"call.join":            func() any { return &desk.Join{} },
+	"call.leave":           func() any { return &desk.Leave{} },
+	"call.remove":          func() any { return &desk.Remove{} },
+	"call.end":             func() any { return &desk.End{} },
+	"message.seen":         func() any { return &desk.Seen{} },
+	"message.send":         func() any { return &sayRequest{} },
+	"message.list":         func() any { return &messagesRequest{} },
+	"renew":                func() any { return &renewRequest{} },
+	"report":               func() any { return &reportRequest{} },
+	"call.urls":            func() any { return &urlsRequest{} },
+	"list.rooms":           func() any { return &roomsRequest{} },
+	"list.queues":          func() any { return &queuesRequest{} },
+	"list.calls":           func() any { return &callsRequest{} },
 }
 
 // newCallID is 16 characters that nobody guesses.
 func newCallID() string { return strings.ToLower(rand.Text())[:16] }
 
-// views answer from the state.
-var views = map[string]func(k *socket, b []byte) (any, error){
-	"call.urls": (*socket).urls, "message.list": (*socket).messages, "list.rooms": (*socket).rooms, "list.queues": (*socket).queues, "list.calls": (*socket).list,
-}
-
 // handle does what a request asks for.
-func (k *socket) handle(ctx context.Context, kind string, b []byte) (any, error) {
-	if view := views[kind]; view != nil {
-		return view(k, b)
-	}
-	switch kind {
-	case "hello":
-		return nil, &desk.Error{Code: desk.Conflict, Text: "the hello has been said"}
-	case "renew":
-		return k.renew(b)
-	case "message.send":
-		var m struct {
-			Call string `json:"call"`
-			ID   string `json:"mid"`
-			Cmd  string `json:"cmd"`
-			Body string `json:"body"`
-		}
-		if err := decode(b, &m); err != nil {
-			return nil, err
-		}
-		return k.do(ctx, &desk.Say{Call: m.Call, ID: m.ID, Cmd: m.Cmd, Body: m.Body})
-	case "report":
-		return k.report(ctx, b)
-	}
-	command := commands[kind]
-	if command == nil {
-		return nil, &desk.Error{Code: desk.Unknown, Text: fmt.Sprintf("this server knows no request %.40q", kind)}
-	}
-	c := command()
-	if err := decode(b, c); err != nil {
-		return nil, err
-	}
-	if ask, ok := c.(*desk.AskQueue); ok { // not the caller's to say
+func (k *socket) handle(ctx context.Context, fields any) (any, error) {
+	switch r := fields.(type) {
+	case *renewRequest:
+		return k.renew(r)
+	case *sayRequest:
+		return k.do(ctx, &desk.Say{Call: r.Call, ID: r.ID, Cmd: r.Cmd, Body: r.Body})
+	case *reportRequest:
+		return k.report(ctx, r)
+	case *urlsRequest:
+		return k.urls(r)
+	case *messagesRequest:
+		return k.messages(r)
+	case *roomsRequest:
+		return k.rooms()
+	case *queuesRequest:
+		return k.queues()
+	case *callsRequest:
+		return k.list()
+	case *desk.AskQueue:
 		k.mu.Lock()
-		ask.Priority = k.who.Priority
-		ask.Skills = append(ask.Skills, k.who.Skills...)
+		r.Priority = k.who.Priority // not the caller's to say
+		r.Skills = append(r.Skills, k.who.Skills...)
 		k.mu.Unlock()
+		return k.do(ctx, r)
+	case desk.Command:
+		return k.do(ctx, r)
 	}
-	return k.do(ctx, c)
+	panic(fmt.Sprintf("signaling: nothing handles a %T", fields))
 }
 
 func (k *socket) do(ctx context.Context, c desk.Command) (any, error) {
@@ -137,13 +189,7 @@ func decode(b []byte, v any) error {
 }
 
 // renew takes a newer token of the same user.
-func (k *socket) renew(b []byte) (any, error) {
-	var r struct {
-		Token string `json:"token"`
-	}
-	if err := decode(b, &r); err != nil {
-		return nil, err
-	}
+func (k *socket) renew(r *renewRequest) (any, error) {
 	who, err := k.all.cfg.Auth.Verify(r.Token)
 	if err != nil {
 		return nil, err
@@ -154,19 +200,15 @@ func (k *socket) renew(b []byte) (any, error) {
 		return nil, &desk.Error{Code: desk.Denied, Text: "the token is another user's"}
 	}
 	k.who = who
+	k.wake.Reset(0)
 	return map[string]any{"expires": who.Expires}, nil
 }
 
 // report keeps a code of a party's pusher or player in the log.
-func (k *socket) report(ctx context.Context, b []byte) (any, error) {
+func (k *socket) report(ctx context.Context, r *reportRequest) (any, error) {
 	const maxText = 200
-	var r struct {
-		Call string `json:"call"`
-		Code int    `json:"code"`
-		Text string `json:"text"`
-	}
-	if err := decode(b, &r); err != nil {
-		return nil, err
+	if !k.reports.Allow() {
+		return nil, &desk.Error{Code: desk.Limit, Text: fmt.Sprintf("at most %d reports a second are kept", reportRate)}
 	}
 	if len(r.Text) > maxText {
 		return nil, &desk.Error{Code: desk.Malformed, Text: fmt.Sprintf("a report's text has at most %d bytes", maxText)}

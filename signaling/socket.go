@@ -1,6 +1,7 @@
 package signaling
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -17,11 +18,14 @@ import (
 // socket is one party's. Goroutines serve it: one reads and starts requests, one hands out events, one places, one looks
 // after time.
 type socket struct {
-	all   *Sockets
-	conn  *websocket.Conn
-	id    string
-	limit *rate.Limiter
-	calls chan struct{} // a token for each request that is being done
+	all     *Sockets
+	conn    *websocket.Conn
+	id      string
+	from    string // the client's address, as far as it is limited by it
+	limit   *rate.Limiter
+	reports *rate.Limiter
+	calls   chan struct{} // a token for each request that is being done
+	wake    *time.Timer   // of clock
 
 	ctx  context.Context
 	end  context.CancelCauseFunc
@@ -30,7 +34,8 @@ type socket struct {
 	sub  *office.Subscription
 	news chan *placeView // the newest place
 
-	connected bool // the desk knows of it
+	known     bool // the token was good
+	connected bool // the desk knows of it, or may do so
 
 	mu    sync.Mutex // guards what follows
 	who   Identity
@@ -48,8 +53,11 @@ type ending struct {
 
 func (e *ending) Error() string { return e.text }
 
-func newSocket(all *Sockets, conn *websocket.Conn, id string) *socket {
-	return &socket{all: all, conn: conn, id: id, limit: rate.NewLimiter(requestRate, requestBurst), calls: make(chan struct{}, maxRequests), news: make(chan *placeView, 1), heard: time.Now()}
+func newSocket(all *Sockets, conn *websocket.Conn, id, from string) *socket {
+	return &socket{
+		all: all, conn: conn, id: id, from: from, limit: rate.NewLimiter(requestRate, requestBurst), reports: rate.NewLimiter(reportRate, reportRate),
+		calls: make(chan struct{}, maxRequests), wake: time.NewTimer(0), news: make(chan *placeView, 1), heard: time.Now(),
+	}
 }
 
 // serve speaks with the party until one side ends it.
@@ -61,6 +69,9 @@ func (k *socket) serve(server context.Context) {
 		close(closed)
 	})
 	if err := k.hello(); err != nil {
+		if !k.known {
+			k.all.strangers.allow(k.from)
+		}
 		k.end(err)
 	} else {
 		k.all.place.now(k)
@@ -75,13 +86,30 @@ func (k *socket) serve(server context.Context) {
 		k.sub.Close()
 		k.all.place.leave(k)
 	}
-	if !k.connected {
-		return
+	if k.connected {
+		k.leave(server)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
-	defer cancel()
-	if _, err := k.all.cfg.Office.Do(ctx, k.actor(), &desk.Disconnect{Conn: k.id}); err != nil && server.Err() == nil {
-		k.all.cfg.Logger.Warn("that a socket was closed can't be kept", "error", err)
+}
+
+// leave tells the desk that the socket is closed. Until that is kept the user counts as there, so it is tried until it is or the server ends,
+// which closes all of its sockets for the desk.
+func (k *socket) leave(server context.Context) {
+	for pause := leavePause; ; pause = min(2*pause, leaveTime) {
+		ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
+		_, err := k.all.cfg.Office.Do(ctx, k.actor(), &desk.Disconnect{Conn: k.id})
+		cancel()
+		var refused *desk.Error
+		switch {
+		case err == nil || server.Err() != nil:
+			return
+		case errors.As(err, &refused) && refused.Code != desk.Unavailable:
+			k.all.cfg.Logger.Warn("that a socket was closed can't be kept", "error", err)
+			return
+		}
+		select {
+		case <-time.After(pause):
+		case <-server.Done():
+		}
 	}
 }
 
@@ -103,74 +131,6 @@ func (k *socket) actor() desk.Actor {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.who.Actor
-}
-
-// helloRequest is a socket's first message.
-type helloRequest struct {
-	ID    json.RawMessage `json:"id"`
-	Type  string          `json:"type"`
-	Token string          `json:"token"`
-	After uint64          `json:"after"`
-}
-
-type helloAnswer struct {
-	Version int         `json:"version"`
-	User    string      `json:"user"`
-	Name    string      `json:"name,omitempty"`
-	Roles   []desk.Role `json:"roles"`
-	Seq     uint64      `json:"seq"`
-	Resumed bool        `json:"resumed"`
-	Expires time.Time   `json:"expires"`
-	Ping    string      `json:"ping"`
-	State   *stateOf    `json:"state,omitempty"`
-}
-
-// hello reads the first message and answers it.
-func (k *socket) hello() error {
-	late := time.AfterFunc(helloTime, func() { k.end(&ending{closeNoHello, "no hello came"}) })
-	kind, b, err := k.conn.Read(context.Background()) // ends with the connection
-	late.Stop()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(k.ctx, requestTime)
-	defer cancel()
-	var h helloRequest
-	if kind != websocket.MessageText || json.Unmarshal(b, &h) != nil || h.Type != "hello" {
-		return &ending{closeNoHello, "the first message has to be a hello"}
-	}
-	who, err := k.all.cfg.Auth.Verify(h.Token)
-	if err != nil {
-		return &ending{closeDenied, "the token is missing, too old, or not valid"}
-	}
-	k.who = who
-	o := k.all.cfg.Office
-	_, err = o.Do(ctx, who.Actor, &desk.Connect{Conn: k.id, Node: o.NodeName(), Life: o.Life()})
-	var refused *desk.Error
-	switch {
-	case errors.As(err, &refused) && refused.Code == desk.Disabled:
-		return &ending{closeDisabled, "the user is disabled"}
-	case errors.As(err, &refused) && refused.Code == desk.Limit:
-		return &ending{closeTooMany, "the user has too many sockets"}
-	case err != nil:
-		return &ending{closeFailed, "try again in a moment"}
-	}
-	k.connected = true
-	answer := helloAnswer{
-		Version: protocolVersion, User: who.Actor.User, Name: who.Actor.Name, Roles: who.Actor.Roles, Expires: who.Expires, Ping: pingEvery.String(),
-	}
-	var state *stateOf
-	k.sub, answer.Resumed = o.SubscribeView(who.Actor.User, who.Actor.Has(desk.Supervisor), h.After, func(s *desk.State) {
-		state = stateFor(s, who.Actor)
-	})
-	answer.Seq = k.sub.Seq()
-	if !answer.Resumed {
-		if answer.State, err = state.withURLs(k.all.cfg.URLs); err != nil {
-			k.all.cfg.Logger.Warn("URLs can't be made", "error", err)
-		}
-	}
-	k.all.place.enter(k)
-	return k.answer(h.ID, answer, nil)
 }
 
 // read takes requests.
@@ -198,15 +158,17 @@ func (k *socket) read() {
 
 // write sends one message.
 func (k *socket) write(v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // which makes six bytes of one, for the sake of pages that it is never written into
+	if err := e.Encode(v); err != nil {
 		panic("signaling: what the server says can't be written: " + err.Error())
 	}
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), writeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), k.all.writeTime)
 	defer cancel()
-	if err := k.conn.Write(ctx, websocket.MessageText, b); err != nil {
+	if err := k.conn.Write(ctx, websocket.MessageText, bytes.TrimSuffix(text.Bytes(), []byte("\n"))); err != nil {
 		k.end(err)
 		return err
 	}
@@ -241,13 +203,20 @@ func (k *socket) tell() {
 			k.end(&ending{closeRestart, "come again"}) // too slow, or the server goes down
 			return
 		}
+		if e.Notice.To == desk.ToSupervisors && !k.actor().Has(desk.Supervisor) {
+			continue // a renewed token has taken the role away
+		}
 		if err := k.write(k.all.event(e.Seq, &e.Notice)); err != nil {
 			return
 		}
 		switch e.Notice.Kind {
 		case desk.NoticeDisabled:
-			k.end(&ending{closeDisabled, "the user is disabled"})
-			return
+			if k.disabled() { // else it is over, and was told because the client had been away
+				k.end(&ending{closeDisabled, "the user is disabled"})
+				return
+			}
+		case desk.NoticeAccepted:
+			k.all.place.forget(k) // a transfer may bring the call into line again
 		case desk.NoticeWaiting, desk.NoticeMoved:
 			k.all.place.now(k)
 		}
@@ -274,33 +243,38 @@ func (s *Sockets) event(seq uint64, n *desk.Notice) *event {
 	return e
 }
 
-// clock pings, and ends a socket that is dead or whose token has expired.
+// clock pings, and ends a socket that is dead or whose token has expired. It sleeps until something may be due: a thousand idle sockets are to
+// cost nothing.
 func (k *socket) clock() {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	ping := struct {
-		Type string `json:"type"`
-	}{"ping"}
+	defer k.wake.Stop()
 	for {
 		select {
 		case <-k.ctx.Done():
 			return
-		case now := <-tick.C:
-			k.mu.Lock()
-			expires, heard, wrote := k.who.Expires, k.heard, k.wrote
-			k.mu.Unlock()
-			switch {
-			case !now.Before(expires):
-				k.end(&ending{closeDenied, "the token is too old"})
+		case <-k.wake.C:
+		}
+		k.mu.Lock()
+		expires, dead, due := k.who.Expires, k.heard.Add(deadAfter), k.wrote.Add(pingEvery)
+		k.mu.Unlock()
+		now := time.Now()
+		switch {
+		case !now.Before(expires):
+			k.end(&ending{closeDenied, "the token is too old"})
+			return
+		case !now.Before(dead):
+			k.end(errors.New("nothing was heard"))
+			return
+		case !now.Before(due):
+			if k.write(request{Type: "ping"}) != nil {
 				return
-			case now.Sub(heard) > deadAfter:
-				k.end(errors.New("nothing was heard"))
-				return
-			case now.Sub(wrote) > pingEvery:
-				if k.write(ping) != nil {
-					return
-				}
+			}
+			due = now.Add(pingEvery)
+		}
+		for _, t := range []time.Time{expires, dead} {
+			if t.Before(due) {
+				due = t
 			}
 		}
+		k.wake.Reset(time.Until(due))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -34,6 +35,7 @@ type SocketConfig struct {
 	Auth    Authenticator
 	URLs    func(desk.Grant) (string, error) // makes the URL of a grant
 	Origins []string                         // host patterns of pages that may connect, beside the server's own
+	Proxies []netip.Prefix                   // whose X-Forwarded-For is believed
 	Logger  *slog.Logger                     // default: discard
 }
 
@@ -42,7 +44,8 @@ const (
 	Subprotocol     = "duet.v1"
 	protocolVersion = 1
 
-	maxFrame     = 128 << 10
+	maxHello     = 16 << 10                   // bytes of the first message, which anybody may send
+	maxFrame     = 6*desk.MaxMessage + 16<<10 // of those after it: the longest text, each byte of it written as \u0000
 	helloTime    = 5 * time.Second
 	pingEvery    = 20 * time.Second
 	deadAfter    = 3 * pingEvery
@@ -51,8 +54,10 @@ const (
 	maxRequests  = 64  // of one socket at a time
 	requestRate  = 50  // a second
 	requestBurst = 200 // at once
+	reportRate   = 10  // reports a second, and at once
 	maxSockets   = 50_000
 	leaveTime    = 5 * time.Second
+	leavePause   = 100 * time.Millisecond // and longer each time
 )
 
 // Codes with which a socket is closed.
@@ -68,11 +73,13 @@ const (
 
 // Sockets serves GET /v1/socket.
 type Sockets struct {
-	cfg   SocketConfig
-	ctx   context.Context // ends with Close
-	stop  context.CancelCauseFunc
-	wg    sync.WaitGroup
-	place *places
+	cfg       SocketConfig
+	writeTime time.Duration
+	ctx       context.Context // ends with Close
+	stop      context.CancelCauseFunc
+	wg        sync.WaitGroup
+	place     *places
+	strangers *limiter // sockets that came to no hello, by address
 
 	mu     sync.Mutex
 	open   map[*socket]struct{}
@@ -87,7 +94,7 @@ func NewSockets(cfg SocketConfig) *Sockets {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Sockets{cfg: cfg, open: make(map[*socket]struct{})}
+	s := &Sockets{cfg: cfg, writeTime: writeTime, strangers: newLimiter(openRate, openBurst), open: make(map[*socket]struct{})}
 	s.ctx, s.stop = context.WithCancelCause(context.Background())
 	s.place = newPlaces(cfg.Office)
 	return s
@@ -107,6 +114,13 @@ func (s *Sockets) Close() {
 
 // ServeHTTP serves one socket until it ends.
 func (s *Sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// Only sockets that came to nothing count: a house full of people behind one address may come at once.
+	from := clientOf(r, s.cfg.Proxies).String()
+	if s.strangers.spent(from) {
+		w.Header().Set("Retry-After", "1")
+		writeProblem(w, &desk.Error{Code: desk.Limit, Text: "too many sockets came from your address without a valid token: wait a moment"})
+		return
+	}
 	s.mu.Lock()
 	full := s.closed || len(s.open) >= maxSockets
 	if !full {
@@ -124,8 +138,7 @@ func (s *Sockets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // it has answered
 	}
-	conn.SetReadLimit(maxFrame)
-	k := newSocket(s, conn, rand.Text())
+	k := newSocket(s, conn, rand.Text(), from)
 	s.mu.Lock()
 	s.open[k] = struct{}{}
 	s.mu.Unlock()

@@ -104,12 +104,6 @@ func (v *stateOf) withURLs(mint func(desk.Grant) (string, error)) (*stateOf, err
 	return v, nil
 }
 
-// named is a request that names a call.
-type named struct {
-	Call  string `json:"call"`
-	After uint64 `json:"after"`
-}
-
 // member finds a call that the user is in. There is no other answer for a call that does not exist.
 func (k *socket) member(id string) (c *desk.Call, err error) {
 	user := k.actor().User
@@ -120,11 +114,7 @@ func (k *socket) member(id string) (c *desk.Call, err error) {
 	return c, nil
 }
 
-func (k *socket) urls(b []byte) (any, error) {
-	var r named
-	if err := decode(b, &r); err != nil {
-		return nil, err
-	}
+func (k *socket) urls(r *urlsRequest) (any, error) {
 	if _, err := k.member(r.Call); err != nil {
 		return nil, err
 	}
@@ -139,11 +129,7 @@ func (k *socket) urls(b []byte) (any, error) {
 	return map[string]any{"urls": v.URLs}, nil
 }
 
-func (k *socket) messages(b []byte) (any, error) {
-	var r named
-	if err := decode(b, &r); err != nil {
-		return nil, err
-	}
+func (k *socket) messages(r *messagesRequest) (any, error) {
 	c, err := k.member(r.Call)
 	if err != nil {
 		return nil, err
@@ -163,7 +149,7 @@ func (k *socket) oversees() error {
 	return nil
 }
 
-func (k *socket) rooms([]byte) (any, error) {
+func (k *socket) rooms() (any, error) {
 	if err := k.oversees(); err != nil {
 		return nil, err
 	}
@@ -182,7 +168,7 @@ type queueView struct {
 	Served  int `json:"served"`
 }
 
-func (k *socket) queues([]byte) (any, error) {
+func (k *socket) queues() (any, error) {
 	if err := k.oversees(); err != nil {
 		return nil, err
 	}
@@ -196,7 +182,7 @@ func (k *socket) queues([]byte) (any, error) {
 	return map[string]any{"queues": list}, nil
 }
 
-func (k *socket) list([]byte) (any, error) {
+func (k *socket) list() (any, error) {
 	if err := k.oversees(); err != nil {
 		return nil, err
 	}

@@ -92,6 +92,16 @@ func (s *State) Hook(id string) *Hook { return s.Hooks.get(id) }
 // Here reports whether a user has a socket open.
 func (s *State) Here(user string) bool { return s.here(user) }
 
+// ConnsOf lists a user's open sockets.
+func (s *State) ConnsOf(user string) (ids []string) {
+	if p := s.Present.get(user); p != nil {
+		for _, c := range p.Conns {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
 // NodeLives returns the servers that take part and their lives.
 func (s *State) NodeLives() map[string]string {
 	m := make(map[string]string, s.Nodes.len())
