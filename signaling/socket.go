@@ -216,7 +216,13 @@ func (k *socket) tell() {
 				return
 			}
 		case desk.NoticeAccepted:
-			k.all.place.forget(k) // a transfer may bring the call into line again
+			k.all.place.forget(k)
+		case desk.NoticeTransfer:
+			if e.Notice.Body.State != "looking" {
+				k.all.place.forget(k)
+			} else {
+				k.all.place.now(k) // in line again
+			}
 		case desk.NoticeWaiting, desk.NoticeMoved:
 			k.all.place.now(k)
 		}

@@ -21,9 +21,9 @@ type mediaSession struct {
 }
 
 const (
-	mediaPause   = 200 * time.Microsecond // between two looks, at least
-	mediaEvery   = time.Second            // at least
-	mediaRestart = 2 * time.Second        // after a start, in which clients come back before they are missed
+	mediaPause   = 50 * time.Microsecond // between two looks, at least
+	mediaEvery   = time.Second           // at least
+	mediaRestart = 2 * time.Second       // after a start, in which clients come back before they are missed
 	mediaStale   = 3500 * time.Millisecond
 	mediaTimeout = 5 * time.Second
 	mediaAtOnce  = 256 // commands
@@ -75,11 +75,13 @@ func (w *mediaWatch) run(ctx context.Context) {
 		case <-w.wake:
 		}
 		began := time.Now()
-		w.tell(ctx, w.changes())
-		select { // half of the time at most is spent on this
+		list := w.changes()
+		spent := time.Since(began)
+		w.tell(ctx, list)
+		select { // half of the time at most is spent on looking
 		case <-ctx.Done():
 			return
-		case <-time.After(max(mediaPause, time.Since(began))):
+		case <-time.After(max(mediaPause, spent)):
 		}
 	}
 }
