@@ -87,7 +87,7 @@ func openCalls(ctx context.Context, cfg callsConfig, data string, sec *secrets, 
 		return nil, err
 	}
 	c.sockets = signaling.NewSockets(signaling.SocketConfig{
-		Office: c.office, Auth: signaling.TokenAuth{Tokens: c.tokens}, URLs: c.media.url, Origins: cfg.origins, Logger: log,
+		Office: c.office, Auth: signaling.TokenAuth{Tokens: c.tokens}, URLs: c.media.url, Origins: cfg.origins, Proxies: cfg.proxies, Logger: log,
 	})
 	c.hooks = hook.New(hook.Config{Store: c.store, Office: c.office, Logger: log})
 	c.api = signaling.NewAPI(signaling.APIConfig{

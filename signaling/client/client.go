@@ -31,7 +31,7 @@ const (
 	deadAfter    = 3 * pingEvery
 	renewBefore  = time.Minute // or half of what is left
 	maxEvents    = 65_536      // that wait to be taken
-	maxPending   = 1_024       // requests without an answer
+	maxPending   = 128         // requests without an answer: a new socket is asked all of them at once
 )
 
 // Errors.

@@ -116,7 +116,7 @@ func (c *Client) run(conn *websocket.Conn) {
 		c.mu.Lock()
 		c.conn = nil
 		c.mu.Unlock()
-		if end := fatal(err); end != nil {
+		if end := fatal(err); end != nil && websocket.CloseStatus(err) != closeDenied { // a token that has run out may have a newer one
 			c.stop(end)
 		}
 		pause := firstPause

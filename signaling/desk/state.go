@@ -170,7 +170,7 @@ type Result struct {
 // Entry is in the log. A refusal is an *Error and changes nothing.
 func (s *State) Do(now time.Time, by Actor, c Command) (Result, error) {
 	s.begin(now, by)
-	if u := s.Users.get(by.User); u != nil && u.Disabled {
+	if u := s.Users.get(by.User); u != nil && u.Disabled && !leaves(c) {
 		return Result{}, refuse(Disabled, "%s may not do anything any more: ask an admin", by.User)
 	}
 	r, err := c.decide(s)
@@ -178,6 +178,12 @@ func (s *State) Do(now time.Time, by Actor, c Command) (Result, error) {
 		s.findMatches()
 	}
 	return r, err
+}
+
+// leaves reports whether a command only takes the actor away: who may do nothing else may do that.
+func leaves(c Command) bool {
+	_, ok := c.(*Disconnect)
+	return ok
 }
 
 // begin sets who acts when; time never goes back.
