@@ -40,11 +40,20 @@ func ExamplePlayer() {
 	pushURL, playURL := demoRelay()
 
 	ctx := context.Background()
-	play, err := client.DialPlayer(ctx, client.PlayerConfig{URL: playURL})
+	waiting := make(chan struct{}, 1)
+	play, err := client.DialPlayer(ctx, client.PlayerConfig{URL: playURL, OnEvent: func(e client.Event) {
+		if e.Code == client.CodeLoading { // the relay knows of the player, and has no pusher yet
+			select {
+			case waiting <- struct{}{}:
+			default:
+			}
+		}
+	}})
 	if err != nil {
 		log.Fatal(err) // a *client.CodeError
 	}
 	defer play.Close()
+	<-waiting
 	speak(pushURL)
 	for {
 		frame, err := play.Read(ctx)
