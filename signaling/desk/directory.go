@@ -199,19 +199,20 @@ func (c *SetUser) decide(s *State) (Result, error) {
 			return Result{}, refuse(NotFound, "there is no queue %q: make it first", q)
 		}
 	}
-	if u.Hash == "" && old != nil {
-		u.Hash = old.Hash
+	if old != nil {
+		if u.Disabled = old.Disabled; u.Hash == "" { // DisableUser changes the one
+			u.Hash = old.Hash
+		}
 	}
 	s.emit(&userSet{u})
 	return Result{}, nil
 }
 
 func (e *userSet) apply(s *State) {
-	was := s.Users.get(e.User.ID)
-	s.Users.put(e.User.ID, &e.User)
-	if e.User.Disabled && (was == nil || !was.Disabled) {
-		s.tell(e.User.ID, NoticeDisabled, Body{})
+	if was := s.Users.get(e.User.ID); was != nil && was.Hash != e.User.Hash {
+		s.signOut(e.User.ID) // whoever knew the old password
 	}
+	s.Users.put(e.User.ID, &e.User)
 	if r := s.Rooms.edit(e.User.ID); r != nil {
 		r.Queues, r.Skills, s.match = e.User.Queues, e.User.Skills, true
 	}
@@ -232,6 +233,7 @@ func (c *DeleteUser) decide(s *State) (Result, error) {
 }
 
 func (e *userGone) apply(s *State) {
+	s.signOut(e.ID)
 	s.Users.remove(e.ID)
 	s.Rooms.remove(e.ID)
 }
@@ -260,12 +262,17 @@ func (e *userEnabled) apply(s *State) {
 	}
 	s.Users.edit(e.ID).Disabled = e.Disabled
 	if e.Disabled {
-		for id, session := range s.Sessions.m {
-			if session.User == e.ID {
-				s.Sessions.remove(id)
-			}
-		}
+		s.signOut(e.ID)
 		s.tell(e.ID, NoticeDisabled, Body{})
+	}
+}
+
+// signOut ends a user's sessions.
+func (s *State) signOut(user string) {
+	for id, session := range s.Sessions.m {
+		if session.User == user {
+			s.Sessions.remove(id)
+		}
 	}
 }
 
@@ -342,7 +349,9 @@ func (c *SetKey) decide(s *State) (Result, error) {
 	switch {
 	case !ValidID(c.Key.ID) || c.Key.Hash == "" || len(c.Key.Name) > MaxName:
 		return Result{}, refuse(Malformed, "an API key has an ID, a name of at most %d bytes and scopes", MaxName)
-	case s.Keys.get(c.Key.ID) == nil && s.Keys.len() >= MaxKeys:
+	case s.Keys.get(c.Key.ID) != nil:
+		return Result{}, refuse(Conflict, "there is an API key %q: delete it first", c.Key.ID)
+	case s.Keys.len() >= MaxKeys:
 		return Result{}, refuse(Limit, "there are %d API keys, which is the limit: delete those that are not used", MaxKeys)
 	}
 	k := c.Key
