@@ -26,6 +26,7 @@ type socket struct {
 	reports *rate.Limiter
 	calls   chan struct{} // a token for each request that is being done
 	wake    *time.Timer   // of clock
+	slow    time.Duration // for one write
 
 	ctx  context.Context
 	end  context.CancelCauseFunc
@@ -57,6 +58,7 @@ func newSocket(all *Sockets, conn *websocket.Conn, id, from string) *socket {
 	return &socket{
 		all: all, conn: conn, id: id, from: from, limit: rate.NewLimiter(requestRate, requestBurst), reports: rate.NewLimiter(reportRate, reportRate),
 		calls: make(chan struct{}, maxRequests), wake: time.NewTimer(0), news: make(chan *placeView, 1), heard: time.Now(),
+		slow: all.writeTime,
 	}
 }
 
@@ -166,7 +168,7 @@ func (k *socket) write(v any) error {
 	}
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), k.all.writeTime)
+	ctx, cancel := context.WithTimeout(context.Background(), k.slow)
 	defer cancel()
 	if err := k.conn.Write(ctx, websocket.MessageText, bytes.TrimSuffix(text.Bytes(), []byte("\n"))); err != nil {
 		k.end(err)

@@ -214,8 +214,8 @@ func TestResume(t *testing.T) {
 // Who does not read is cut off, does not hold up the others, and goes on later where it was.
 func TestSlowReader(t *testing.T) {
 	s := newSite(t)
-	s.sockets.SetWriteTime(200 * time.Millisecond)
 	anna, carl, call := s.connected()
+	s.sockets.SetWriteTime(200 * time.Millisecond)
 	_ = carl.conn.CloseNow()
 	small := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
@@ -237,6 +237,7 @@ func TestSlowReader(t *testing.T) {
 		anna.ask("message.send", object{"call": call, "mid": fmt.Sprint(i), "body": string(body)})
 	}
 	s.until(func(state *desk.State) bool { return !state.Here("carl") })
+	s.sockets.SetWriteTime(time.Minute)
 	again := s.join("carl caller", carl.seq)
 	if again.hello["resumed"] != true {
 		t.Fatalf("not resumed: %.200v", again.hello)

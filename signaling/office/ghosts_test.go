@@ -17,6 +17,8 @@ import (
 	"duet/signaling/store"
 )
 
+const ghosts = 24
+
 // TestGhosts has callers and agents come, do something and vanish without a word, at two servers that share a log and come and go as well. When all
 // have vanished, nothing of them is left: no room, member, offer or place in line outlives its time.
 func TestGhosts(t *testing.T) {
@@ -54,7 +56,7 @@ func TestGhosts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), lasts)
 	defer cancel()
 	var wg sync.WaitGroup
-	for i := range 24 {
+	for i := range ghosts {
 		wg.Go(func() { r.ghost(ctx, i) })
 	}
 	wg.Go(func() { // servers come and go
@@ -71,18 +73,9 @@ func TestGhosts(t *testing.T) {
 
 	changes, stop := r.offices[0].Changes()
 	defer stop()
-	deadline := time.After(10 * time.Second)
-	conns := make(map[string]string)
-	for i := range 24 {
-		name := fmt.Sprintf("ghost%d", i)
-		r.offices[0].View(func(s *desk.State) {
-			for _, conn := range s.ConnsOf(name) {
-				conns[conn] = name
-			}
-		})
-	}
-	r.vanish(conns)
+	deadline := time.After(20 * time.Second)
 	for {
+		r.vanish() // again and again: what the other server took comes here a moment later
 		left := ""
 		r.offices[0].View(func(s *desk.State) { left = leftovers(s) })
 		if left == "" {
@@ -97,7 +90,16 @@ func TestGhosts(t *testing.T) {
 }
 
 // vanish closes all sockets, as servers do when nothing is heard from the other end.
-func (r *race) vanish(conns map[string]string) {
+func (r *race) vanish() {
+	conns := make(map[string]string)
+	r.offices[0].View(func(s *desk.State) {
+		for i := range ghosts {
+			name := fmt.Sprintf("ghost%d", i)
+			for _, conn := range s.ConnsOf(name) {
+				conns[conn] = name
+			}
+		}
+	})
 	for conn, user := range conns {
 		r.offices[0].do(r.t, desk.Actor{User: user, Roles: []desk.Role{desk.Caller}}, &desk.Disconnect{Conn: conn})
 	}
@@ -161,7 +163,7 @@ func (r *race) ghost(ctx context.Context, n int) {
 		case 5:
 			c = &desk.AskQueue{Call: fmt.Sprintf("%s-%d", name, i), Queue: "q"}
 		case 6:
-			c = &desk.AskUser{Call: fmt.Sprintf("%s-%d", name, i), User: fmt.Sprintf("ghost%d", rng.IntN(24))}
+			c = &desk.AskUser{Call: fmt.Sprintf("%s-%d", name, i), User: fmt.Sprintf("ghost%d", rng.IntN(ghosts))}
 		case 7, 8:
 			c = &desk.Accept{Call: call}
 		case 9:
