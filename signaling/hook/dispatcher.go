@@ -1,21 +1,12 @@
 package hook
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
 	"crypto/sha256"
-	"crypto/tls"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,27 +17,34 @@ import (
 
 // Config says what is dispatched. Store and Office are required.
 type Config struct {
-	Store     *store.Store
-	Office    *office.Office
-	Logger    *slog.Logger  // default: discard
-	FirstWait time.Duration // after a failure; default FirstWait
+	Store       *store.Store
+	Office      *office.Office
+	Logger      *slog.Logger  // default: discard
+	Version     string        // of this program, for User-Agent; default: not told
+	FirstWait   time.Duration // after a failure; default FirstWait
+	LongestWait time.Duration // after many; default LongestWait
+	Exchange    time.Duration // for one POST and its answer; default Exchange
 }
 
 const (
-	// FirstWait is how long a webhook is left alone after a failure, twice as long after each further one up to LongestWait.
+	// FirstWait is how long a webhook is left alone after a failure, twice as long after each further one up to LongestWait. A quarter of it is
+	// left to chance, so that webhooks of one receiver do not all come back at once.
 	FirstWait = time.Second
 	// LongestWait is the longest.
 	LongestWait = 5 * time.Minute
+	// Exchange is how long a receiver has for taking an event, from the look-up of its name to the end of its answer.
+	Exchange = 10 * time.Second
 
-	exchangeTime = 10 * time.Second
-	maxReply     = 64 << 10
 	workingEvery = 5 * time.Second // the lease of an entry is renewed
-	complainRate = time.Minute
+	complainRate = time.Minute     // of one webhook's failures, in the log
 )
 
-// Dispatcher tells all webhooks.
+// Dispatcher tells all webhooks. Its methods may be called by any goroutine, Run by one.
 type Dispatcher struct {
 	cfg Config
+
+	mu     sync.Mutex
+	rounds map[string]context.CancelFunc // guarded by mu. By webhook: has its worker open its place anew
 }
 
 // New returns a dispatcher; Run works.
@@ -57,18 +55,24 @@ func New(cfg Config) *Dispatcher {
 	if cfg.FirstWait <= 0 {
 		cfg.FirstWait = FirstWait
 	}
-	return &Dispatcher{cfg}
+	if cfg.LongestWait <= 0 {
+		cfg.LongestWait = LongestWait
+	}
+	if cfg.Exchange <= 0 {
+		cfg.Exchange = Exchange
+	}
+	return &Dispatcher{cfg: cfg, rounds: make(map[string]context.CancelFunc)}
 }
 
-// Run tells webhooks until ctx ends. It follows what webhooks there are.
+// Run tells webhooks until ctx ends. It follows what webhooks there are. When it returns, nothing of it runs any more.
 func (d *Dispatcher) Run(ctx context.Context) {
 	changes, stop := d.cfg.Office.Changes()
 	defer stop()
-	type worker struct {
+	type running struct {
 		hook desk.Hook
 		stop context.CancelFunc
 	}
-	running := make(map[string]worker)
+	workers := make(map[string]running)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
@@ -78,27 +82,27 @@ func (d *Dispatcher) Run(ctx context.Context) {
 				want[h.ID] = *h
 			}
 		})
-		for id, w := range running {
+		for id, w := range workers {
 			h, still := want[id]
 			if still && same(&h, &w.hook) {
 				continue
 			}
 			w.stop()
-			delete(running, id)
-			if !still {
-				d.forget(ctx, id)
+			delete(workers, id)
+			if !still || h.From != w.hook.From {
+				d.forget(ctx, &w.hook)
 			}
 		}
 		for id, h := range want {
-			if _, on := running[id]; !on {
+			if _, on := workers[id]; !on {
 				one, cancel := context.WithCancel(ctx)
-				running[id] = worker{h, cancel}
+				workers[id] = running{h, cancel}
 				wg.Go(func() { d.serve(one, h) })
 			}
 		}
 		select {
 		case <-ctx.Done():
-			for _, w := range running {
+			for _, w := range workers {
 				w.stop()
 			}
 			return
@@ -112,187 +116,43 @@ func same(a, b *desk.Hook) bool {
 }
 
 // forget drops the place of a webhook that was deleted.
-func (d *Dispatcher) forget(ctx context.Context, id string) {
-	if err := d.cfg.Store.DeleteOutbox(ctx, outbox(id)); err != nil && ctx.Err() == nil {
-		d.cfg.Logger.Warn("a deleted webhook's place can't be forgotten", "webhook", id, "error", err)
+func (d *Dispatcher) forget(ctx context.Context, h *desk.Hook) {
+	if err := d.cfg.Store.DeleteOutbox(ctx, place(h)); err != nil && ctx.Err() == nil {
+		d.cfg.Logger.Warn("a deleted webhook's place can't be forgotten", "webhook", h.ID, "error", err)
 	}
 }
 
-// outbox names a webhook's place; its characters are those that the store takes.
-func outbox(id string) string {
-	h := sha256.Sum256([]byte(id))
-	return "hook-" + hex.EncodeToString(h[:8])
+// place names a webhook's place in the log, in characters that the store takes. A webhook that was deleted and made again has another one: the old
+// one may still be there, if nobody was there to forget it, and is told nothing of what came before.
+func place(h *desk.Hook) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %d", h.ID, h.From))
+	return "hook-" + hex.EncodeToString(sum[:8])
 }
 
-// Replay tells a webhook everything again from an entry of the log.
+// Replay tells a webhook everything again from an entry of the log, 1 for the first. It is begun at once if its worker is in this process, or idle; a worker
+// of another process that waits for its receiver first brings to an end what it has.
 func (d *Dispatcher) Replay(ctx context.Context, id string, from uint64) error {
-	return d.cfg.Store.ResetOutbox(ctx, outbox(id), from-1)
-}
-
-// serve tells one webhook, entry by entry.
-func (d *Dispatcher) serve(ctx context.Context, h desk.Hook) {
-	p := &poster{hook: h, client: &http.Client{
-		Timeout: exchangeTime,
-		Transport: &http.Transport{ // no proxy from the environment: it would go around the check of addresses
-			DialContext: dialer(h.Private), TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, MaxIdleConns: 1, IdleConnTimeout: time.Minute,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
-	defer p.client.CloseIdleConnections()
-	for ctx.Err() == nil {
-		box, err := d.cfg.Store.Outbox(ctx, outbox(h.ID), max(h.From, 1)-1)
-		if err == nil {
-			err = d.drain(ctx, box, p)
-			box.Close()
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		if !errors.Is(err, store.ErrNoOutbox) { // else it was reset: it begins anew
-			d.cfg.Logger.Warn("a webhook's place in the log can't be read; it is tried again", "webhook", h.ID, "error", err)
-			wait(ctx, d.cfg.FirstWait)
-		}
+	var hook *desk.Hook
+	d.cfg.Office.View(func(s *desk.State) { hook = s.Hook(id) })
+	if hook == nil {
+		return &desk.Error{Code: desk.NotFound, Text: "there is no webhook of that ID"}
 	}
-}
-
-// drain tells entries until something fails.
-func (d *Dispatcher) drain(ctx context.Context, box *store.Outbox, p *poster) error {
-	for {
-		delivery, err := box.Next(ctx)
-		if err != nil {
-			return err
-		}
-		entry, err := desk.ParseEntry(delivery.Entry.Data)
-		if err != nil {
-			return err
-		}
-		if err := d.tell(ctx, delivery, entry.Public(), p); err != nil {
-			return err
-		}
-		if err := delivery.Done(ctx); err != nil {
-			return err
-		}
+	if err := d.cfg.Store.ResetOutbox(ctx, place(hook), max(from, 1)-1); err != nil {
+		return err
 	}
-}
-
-// tell posts an entry's events, each until it is taken.
-func (d *Dispatcher) tell(ctx context.Context, delivery *store.Delivery, events []desk.Public, p *poster) error {
-	release := keep(delivery)
-	defer release()
-	for i := range events {
-		e := &events[i]
-		if len(p.hook.Kinds) > 0 && !slices.Contains(p.hook.Kinds, e.Kind) {
-			continue
-		}
-		pause := d.cfg.FirstWait
-		for {
-			err := p.post(ctx, delivery.Entry.Seq, i, e)
-			if err == nil {
-				break
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if now := time.Now(); now.Sub(p.complained) > complainRate {
-				p.complained = now
-				d.cfg.Logger.Warn("a webhook does not take what it is told; it is tried again until it does", "webhook", p.hook.ID, "event", e.Kind, "error", err)
-			}
-			if !wait(ctx, pause+rand.N(pause/2+1)) { //nolint:gosec // spreads attempts over time
-				return ctx.Err()
-			}
-			pause = min(2*pause, LongestWait)
-		}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if again := d.rounds[id]; again != nil {
+		again()
 	}
 	return nil
 }
 
-// keep holds an entry's lease for as long as its events are told.
-func keep(delivery *store.Delivery) (release func()) {
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(workingEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				_ = delivery.Working() // the next one counts as well
-			}
-		}
-	})
-	return func() {
-		close(done)
-		wg.Wait()
-	}
-}
-
-// wait reports whether all of the time has passed.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// poster posts to one webhook.
-type poster struct {
-	hook       desk.Hook
-	client     *http.Client
-	complained time.Time
-}
-
-// message is what a webhook is told.
-type message struct {
-	ID   string    `json:"id"`  // SEQ.INDEX: the same when it is told again
-	Seq  uint64    `json:"seq"` // of the entry: grows
-	Call string    `json:"call,omitempty"`
-	N    uint64    `json:"callSeq,omitempty"` // of the call's events: 1, 2, 3, …
-	Type string    `json:"type"`
-	Time time.Time `json:"time"`
-	Data any       `json:"data"`
-}
-
-// Sign is the signature of a message: hex HMAC-SHA-256 under the webhook's secret of "ID.TIMESTAMP.BODY".
-func Sign(secret, id, timestamp string, body []byte) string {
-	mac := hmac.New(sha256.New, []byte(secret))
-	_, _ = fmt.Fprintf(mac, "%s.%s.", id, timestamp) // a hash never fails
-	_, _ = mac.Write(body)
-	return hex.EncodeToString(mac.Sum(nil))
-}
-
-// post sends one event once. Anything but 2xx is a failure, a redirect too.
-func (p *poster) post(ctx context.Context, seq uint64, index int, e *desk.Public) error {
-	ctx, cancel := context.WithTimeout(ctx, exchangeTime)
-	defer cancel()
-	id := fmt.Sprintf("%d.%d", seq, index)
-	body, err := json.Marshal(message{ID: id, Seq: seq, Call: e.Call, N: e.N, Type: e.Kind, Time: e.Time, Data: e.Data})
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.hook.URL, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	stamp := strconv.FormatInt(time.Now().Unix(), 10)
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "duet")
-	req.Header.Set("Duet-Id", id)
-	req.Header.Set("Duet-Timestamp", stamp)
-	req.Header.Set("Duet-Signature", "v1="+Sign(p.hook.Secret, id, stamp, body))
-	r, err := p.client.Do(req)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = r.Body.Close() }()
-	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxReply)) // what it says does not matter
-	if r.StatusCode/100 != 2 {
-		return fmt.Errorf("answered %d", r.StatusCode)
-	}
-	return nil
+// begin makes a context that Replay ends.
+func (d *Dispatcher) begin(ctx context.Context, id string) (context.Context, context.CancelFunc) {
+	round, cancel := context.WithCancel(ctx)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rounds[id] = cancel
+	return round, cancel
 }
