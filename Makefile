@@ -59,8 +59,8 @@ long: ## what is too long for every change: figures of transport and signaling, 
 	for loss in 0 0.02 0.05 0.1 0.2; do $(GO) run ./cmd/duet bench link --loss $$loss --duration 300s || exit 1; done
 	$(GO) run ./cmd/duet bench rmcat
 	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops|TestLossStep|TestOutageOfASecond|TestThinning' ./relay
-	DUET_LONG=1 $(GO) test -count=1 -timeout=20m -v -run 'TestRace|TestKilled' ./signaling/...
-	DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run TestServerKilled ./cmd/duet
+	DUET_LONG=1 $(GO) test -count=1 -timeout=20m -v -run 'TestRace|TestKilled|TestGhosts' ./signaling/...
+	DUET_LONG=1 DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
 	$(GO) run ./cmd/duet bench signaling
 	DUET_WORLDS=10000 $(GO) test -count=1 -timeout=60m -run TestWorlds ./relay
 	$(GO) run -C bench/compare .

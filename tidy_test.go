@@ -35,9 +35,9 @@ type row struct {
 var table = []row{
 	{dir: "."},
 	{dir: "cmd/duet", imports: []string{
-		"bench", "bench/calls", "web", "gateway", "signaling", "signaling/client", "signaling/hook", "signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
+		"bench", "web", "gateway", "signaling", "signaling/client", "signaling/hook", "signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
 	{dir: "bench", imports: []string{"client", "relay", "relay/udp", "transport", "transport/transporttest", "transport/wire", "bench/netem", "bench/tcp", "rtmpchunk", "fec", "crypto"}},
-	{dir: "bench/calls", imports: []string{"signaling", "signaling/client", "signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "crypto"}},
+	{dir: "bench/laws", imports: []string{"signaling/desk"}},
 	{dir: "web"},
 	{dir: "gateway", imports: []string{"rtmpchunk", "crypto"}},
 	{dir: "signaling", imports: []string{"signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "crypto"}},

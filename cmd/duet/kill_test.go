@@ -132,8 +132,13 @@ type killable struct {
 }
 
 func (s *killable) start() {
+	s.run("--data", s.data, "--rtmp", "", "--udp", fmt.Sprintf("127.0.0.1:%d", s.udp), "--http", s.address())
+}
+
+// run starts it with options.
+func (s *killable) run(options ...string) {
 	s.t.Helper()
-	cmd := program(s.t, "serve", "--data", s.data, "--rtmp", "", "--udp", fmt.Sprintf("127.0.0.1:%d", s.udp), "--http", s.address())
+	cmd := program(s.t, append([]string{"serve"}, options...)...)
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

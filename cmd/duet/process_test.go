@@ -5,6 +5,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -16,11 +18,22 @@ import (
 
 // asProgram in the environment makes the test's binary the program itself, for what only a process of its own shows: signals and
 // closed pipes.
-const asProgram = "DUET_TEST_AS_PROGRAM"
+const (
+	asProgram = "DUET_TEST_AS_PROGRAM"
+	asCrowd   = "DUET_TEST_CROWD" // likewise for clients of TestCrowd: what they do, as JSON
+)
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		main()
+	}
+	if text := os.Getenv(asCrowd); text != "" {
+		var j crowd
+		if err := json.Unmarshal([]byte(text), &j); err != nil {
+			panic(err)
+		}
+		fmt.Println("failed:", j.run())
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }

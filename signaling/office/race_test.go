@@ -2,7 +2,6 @@ package office_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"duet/bench/laws"
 	"duet/signaling/desk"
 	"duet/signaling/office"
 	"duet/signaling/store"
@@ -73,13 +73,13 @@ func TestRace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newChecker(t)
-	err = one.store.Read(t.Context(), 1, last, func(e store.Entry) error { c.entry(e); return nil })
+	c := laws.NewChecker(t.Errorf)
+	err = one.store.Read(t.Context(), 1, last, func(e store.Entry) error { return c.Entry(e.Seq, e.Data) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.served) != callers || len(c.line) > 0 {
-		t.Errorf("%d callers were served, %d are still in line", len(c.served), len(c.line))
+	if len(c.Served) != callers || len(c.Line) > 0 {
+		t.Errorf("%d callers were served, %d are still in line", len(c.Served), len(c.Line))
 	}
 	t.Logf("%d callers, %d entries", callers, last)
 }
@@ -192,111 +192,5 @@ func (r *race) caller(ctx context.Context, name string, i int) {
 			}
 		}
 		stop()
-	}
-}
-
-// checker goes through the log with a model of its own.
-type checker struct {
-	t       *testing.T
-	prev    string
-	with    map[string]string            // call that an agent is in
-	offer   map[string]string            // agent that a call is offered to
-	line    []string                     // calls in line, by order of asking
-	caller  map[string]string            // of a call
-	conns   map[string]map[string]string // node by connection, by user
-	refused map[[2]string]bool           // call and agent of an offer that came to nothing
-	served  map[string]int
-}
-
-func newChecker(t *testing.T) *checker {
-	return &checker{
-		t: t, with: make(map[string]string), offer: make(map[string]string), caller: make(map[string]string), conns: make(map[string]map[string]string),
-		refused: make(map[[2]string]bool), served: make(map[string]int),
-	}
-}
-
-func (c *checker) entry(e store.Entry) {
-	parsed, err := desk.ParseEntry(e.Data)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	if parsed.Prev != c.prev {
-		c.t.Errorf("entry %d does not go on from the one before", e.Seq)
-	}
-	c.prev = desk.Hash(e.Data)
-	for _, r := range parsed.Records {
-		var d struct{ Call, Caller, Agent, User, Conn, Node, ID string }
-		if err := json.Unmarshal(r.Data, &d); err != nil {
-			c.t.Fatalf("entry %d: %s", e.Seq, r.Data)
-		}
-		switch r.Kind {
-		case "user.connected":
-			if c.conns[d.User] == nil {
-				c.conns[d.User] = make(map[string]string)
-			}
-			c.conns[d.User][d.Conn] = d.Node
-		case "user.disconnected":
-			delete(c.conns[d.User], d.Conn)
-		case "node.up", "node.down":
-			for _, have := range c.conns {
-				for conn, node := range have {
-					if node == d.ID {
-						delete(have, conn)
-					}
-				}
-			}
-		case "call.asked":
-			c.line = append(c.line, d.Call)
-			c.caller[d.Call] = d.Caller
-		case "call.offered":
-			c.offered(e.Seq, d.Call, d.Agent)
-		case "call.offer-ended":
-			c.refused[[2]string{d.Call, d.Agent}] = true
-			delete(c.with, d.Agent)
-			delete(c.offer, d.Call)
-		case "call.accepted":
-			if c.offer[d.Call] != d.Agent {
-				c.t.Errorf("entry %d: %s accepts what is offered to %q", e.Seq, d.Agent, c.offer[d.Call])
-			}
-			if c.served[d.Call]++; c.served[d.Call] > 1 {
-				c.t.Errorf("entry %d: %s is served twice", e.Seq, d.Call)
-			}
-			c.leave(d.Call)
-		case "call.ended":
-			if c.served[d.Call] == 0 {
-				c.t.Errorf("entry %d: %s ends without an agent: %s", e.Seq, d.Call, r.Data)
-			}
-			delete(c.with, c.offer[d.Call])
-			delete(c.offer, d.Call)
-			c.leave(d.Call)
-		}
-	}
-}
-
-// offered holds an offer to: one agent a call, one call an agent, and who asked first comes first, if there.
-func (c *checker) offered(seq uint64, call, agent string) {
-	if other := c.offer[call]; other != "" {
-		c.t.Errorf("entry %d: %s is offered to %s and %s", seq, call, other, agent)
-	}
-	if c.with[agent] != "" {
-		c.t.Errorf("entry %d: %s is offered %s in the middle of %s", seq, agent, call, c.with[agent])
-	}
-	for _, before := range c.line {
-		if before == call {
-			break
-		}
-		if c.offer[before] == "" && len(c.conns[c.caller[before]]) > 0 && !c.refused[[2]string{before, agent}] {
-			c.t.Errorf("entry %d: %s is offered %s, and %s has waited for longer", seq, agent, call, before)
-		}
-	}
-	c.offer[call], c.with[agent] = agent, call
-}
-
-func (c *checker) leave(call string) {
-	for i, have := range c.line {
-		if have == call {
-			c.line = append(c.line[:i:i], c.line[i+1:]...)
-			return
-		}
 	}
 }
