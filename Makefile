@@ -10,7 +10,7 @@ CORE = ./crypto/... ./fec/... ./rtmpchunk/... ./transport/... ./bench/netem/...
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz wasm ffmpeg worlds compare demo clip check long
+.PHONY: help build test race lint fmt fuzz wasm ffmpeg kills worlds compare demo clip check long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ wasm: ## core packages build for the browser
 ffmpeg: ## the tests that need ffmpeg
 	$(GO) test -count=1 -tags ffmpeg ./gateway/... ./cmd/duet/...
 
+kills: ## servers are killed in mid-call, and while 2,000 callers race for agents; about a minute
+	DUET_CALLERS=2000 DUET_KILLS=20 $(GO) test -count=1 -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
+
 worlds: ## 200 random worlds of a relay, held to its laws
 	DUET_WORLDS=200 $(GO) test -count=1 -run TestWorlds ./relay
 
@@ -60,7 +63,7 @@ long: ## what is too long for every change: figures of transport and signaling, 
 	$(GO) run ./cmd/duet bench rmcat
 	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops|TestLossStep|TestOutageOfASecond|TestThinning' ./relay
 	DUET_LONG=1 $(GO) test -count=1 -timeout=20m -v -run 'TestRace|TestKilled|TestGhosts' ./signaling/...
-	DUET_LONG=1 DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
+	DUET_CALLERS=10000 DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
 	$(GO) run ./cmd/duet bench signaling
 	DUET_WORLDS=10000 $(GO) test -count=1 -timeout=60m -run TestWorlds ./relay
 	$(GO) run -C bench/compare .

@@ -44,6 +44,7 @@ func newBenchSignaling(s streams) *cobra.Command {
 
   set-ups     calls from request to connected, and hung up, a second
   connected   from the agent's acceptance to connected
+  hang-up     from the caller's hang-up to the agent's being told
   floor       set-ups over what the disk could do if each of their writes had a sync of its own
   transition  from a command to its being on disk, at 50 a second beside nothing else`,
 		Args: exactly(0, "no arguments"),
@@ -69,6 +70,7 @@ type signalingRow struct {
 	SetUps    float64 `json:"set_ups"` // a second
 	P50       float64 `json:"connected_p50_ms"`
 	P99       float64 `json:"connected_p99_ms"`
+	HangUp    float64 `json:"hangup_p99_ms"`
 	Events    float64 `json:"writes"`  // that a set-up and its end need: events of the log
 	Entries   float64 `json:"entries"` // of the log that it took: several events share one
 	Floor     float64 `json:"floor"`   // set-ups over fsyncs by writes
@@ -105,9 +107,9 @@ func (b *benchSignaling) run(ctx context.Context, s streams) (err error) {
 	fmt.Fprintf(s.out, "disk        %.0f writes of 512 bytes with a sync a second\n", r.Fsyncs)
 	fmt.Fprintf(s.out, "transition  p50 %.1f ms, p99 %.1f ms at 50 a second\n\n", r.Transition[0], r.Transition[1])
 	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "calls\tset-ups/s\tconnected p50\tp99\tevents each\tentries each\tfloor\tCPU each\tmemory\t")
+	fmt.Fprintln(w, "calls\tset-ups/s\tconnected p50\tp99\thang-up p99\tevents each\tentries each\tfloor\tCPU each\tmemory\t")
 	for _, v := range r.Rows {
-		fmt.Fprintf(w, "%d\t%.0f\t%.1f ms\t%.1f ms\t%.1f\t%.2f\t%.2f ×\t%.2f ms\t%.0f MiB\t\n", v.Calls, v.SetUps, v.P50, v.P99, v.Events, v.Entries, v.Floor, v.CPU, v.MemoryMiB)
+		fmt.Fprintf(w, "%d\t%.0f\t%.1f ms\t%.1f ms\t%.1f ms\t%.1f\t%.2f\t%.2f ×\t%.2f ms\t%.0f MiB\t\n", v.Calls, v.SetUps, v.P50, v.P99, v.HangUp, v.Events, v.Entries, v.Floor, v.CPU, v.MemoryMiB)
 	}
 	return w.Flush()
 }
@@ -253,7 +255,7 @@ func (b *benchSignaling) measure(ctx context.Context, dir string, n int) (row si
 	defer func() { err = joinErrors(err, d.stop()) }()
 	pairs := make([]*benchPair, n)
 	for i := range pairs {
-		p := &benchPair{accepted: make(map[string]time.Time)}
+		p := &benchPair{}
 		if p.agent, err = d.join(ctx, fmt.Sprintf("agent%d", i), desk.Agent); err != nil {
 			return row, err
 		}
@@ -276,11 +278,10 @@ func (b *benchSignaling) measure(ctx context.Context, dir string, n int) (row si
 	timed, cancel := context.WithDeadline(ctx, began.Add(b.duration))
 	defer cancel()
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	accepted := make(map[string]time.Time) // by call: which agent gets whom is the desk's to say
+	times := benchTimes{accepted: make(map[string]time.Time), hungUp: make(map[string]time.Time)}
 	for _, p := range pairs {
-		wg.Go(func() { p.answer(timed, &mu, accepted) })
-		wg.Go(func() { p.call(timed, &mu, accepted) })
+		wg.Go(func() { p.answer(timed, &times) })
+		wg.Go(func() { p.call(timed, &times) })
 	}
 	wg.Wait()
 	took := time.Since(began)
@@ -296,19 +297,21 @@ func (b *benchSignaling) measure(ctx context.Context, dir string, n int) (row si
 		}
 		return err
 	})
-	var all []time.Duration
+	var all, hangUps []time.Duration
 	for _, p := range pairs {
 		all = append(all, p.took...)
+		hangUps = append(hangUps, p.told...)
 	}
 	slices.Sort(all)
-	if len(all) == 0 || err != nil { // nothing was connected in time: a row of zeros says so
+	slices.Sort(hangUps)
+	if len(all) == 0 || len(hangUps) == 0 || err != nil { // nothing was connected in time: a row of zeros says so
 		return signalingRow{Calls: n, Events: 1}, err
 	}
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	calls := float64(len(all))
 	return signalingRow{
-		Calls: n, SetUps: calls / took.Seconds(), P50: ms(all[len(all)/2]), P99: ms(all[len(all)*99/100]), Events: float64(events) / calls,
+		Calls: n, SetUps: calls / took.Seconds(), P50: ms(all[len(all)/2]), P99: ms(all[len(all)*99/100]), HangUp: ms(hangUps[len(hangUps)*99/100]), Events: float64(events) / calls,
 		Entries: float64(after-before) / calls, CPU: ms(cpuTime()-cpu) / calls, MemoryMiB: float64(m.Sys) / (1 << 20),
 	}, nil
 }
@@ -316,28 +319,52 @@ func (b *benchSignaling) measure(ctx context.Context, dir string, n int) (row si
 // benchPair is a caller and an agent.
 type benchPair struct {
 	caller, agent *party.Client
-	accepted      map[string]time.Time
-	took          []time.Duration
+	took          []time.Duration // from acceptance to connected; the caller's goroutine
+	told          []time.Duration // from hang-up to the agent's being told; the agent's goroutine
+}
+
+// benchTimes is when what happened, by call: which agent gets whom is the desk's to say.
+type benchTimes struct {
+	mu               sync.Mutex
+	accepted, hungUp map[string]time.Time // guarded by mu
+}
+
+func (b *benchTimes) note(m map[string]time.Time, call string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m[call] = time.Now()
+}
+
+// since is how long ago it was noted, once.
+func (b *benchTimes) since(m map[string]time.Time, call string) (d time.Duration, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ok := m[call]
+	delete(m, call)
+	return time.Since(at), ok
 }
 
 // answer accepts whatever is offered.
-func (p *benchPair) answer(ctx context.Context, mu *sync.Mutex, accepted map[string]time.Time) {
+func (p *benchPair) answer(ctx context.Context, b *benchTimes) {
 	for {
 		e, err := p.agent.Next(ctx)
 		if err != nil {
 			return
 		}
-		if e.Type == "call.offered" {
-			mu.Lock()
-			accepted[e.Call] = time.Now()
-			mu.Unlock()
+		switch e.Type {
+		case "call.offered":
+			b.note(b.accepted, e.Call)
 			_ = p.agent.Accept(ctx, e.Call) // a caller who hung up does not count
+		case "call.ended":
+			if d, ok := b.since(b.hungUp, e.Call); ok {
+				p.told = append(p.told, d)
+			}
 		}
 	}
 }
 
 // call makes one call after the other.
-func (p *benchPair) call(ctx context.Context, mu *sync.Mutex, accepted map[string]time.Time) {
+func (p *benchPair) call(ctx context.Context, b *benchTimes) {
 	for ctx.Err() == nil {
 		if _, err := p.caller.JoinQueue(ctx, firstQueue, ""); err != nil {
 			return
@@ -348,10 +375,10 @@ func (p *benchPair) call(ctx context.Context, mu *sync.Mutex, accepted map[strin
 				return
 			}
 			if e.Type == "call.connected" {
-				mu.Lock()
-				p.took = append(p.took, time.Since(accepted[e.Call]))
-				delete(accepted, e.Call)
-				mu.Unlock()
+				if d, ok := b.since(b.accepted, e.Call); ok {
+					p.took = append(p.took, d)
+				}
+				b.note(b.hungUp, e.Call)
 				if err := p.caller.HangUp(ctx, e.Call); err != nil {
 					return
 				}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,8 +42,8 @@ func TestCrowd(t *testing.T) {
 	t.Parallel()
 	const clients, servers = 4, 2
 	callers, agents, every := 200, 10, 500*time.Millisecond
-	if os.Getenv("DUET_LONG") != "" {
-		callers, agents, every = 10_000, 50, 2*time.Second
+	if n, err := strconv.Atoi(os.Getenv("DUET_CALLERS")); err == nil {
+		callers, agents, every = n, 50, 2*time.Second
 	}
 	nats, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
 	if err != nil {
