@@ -63,6 +63,7 @@ long: ## what is too long for every change: figures of transport and signaling, 
 	$(GO) run ./cmd/duet bench rmcat
 	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops|TestLossStep|TestOutageOfASecond|TestThinning' ./relay
 	DUET_LONG=1 $(GO) test -count=1 -timeout=20m -v -run 'TestRace|TestKilled|TestGhosts' ./signaling/...
+	DUET_LONG=1 $(GO) test -count=1 -v -run TestPowerCut ./record
 	DUET_CALLERS=10000 DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
 	$(GO) run ./cmd/duet bench signaling
 	DUET_WORLDS=10000 $(GO) test -count=1 -timeout=60m -run TestWorlds ./relay
