@@ -33,12 +33,19 @@ type Subscription struct {
 	blind   blindness
 
 	mu       sync.Mutex // guards what follows
-	queue    []rtmpchunk.Message
+	queue    []Delivery
 	bytes    int
 	dropping bool
 	dropped  uint64
 	err      error // after the queue
 	ready    chan struct{}
+}
+
+// Delivery is a message with when it was captured.
+type Delivery struct {
+	Message  rtmpchunk.Message
+	Run      uint32    // of the publisher: another one begins its timestamps anew
+	Captured time.Time // by our clock, with a monotonic reading; when it was released, where the publisher's clock is not known
 }
 
 // Subscribe joins the audience of a token's stream, as a session with the same token would; the token's call, party and epoch are held
@@ -78,25 +85,31 @@ func (s *Server) Subscribe(ctx context.Context, t crypto.Token) (*Subscription, 
 // Read returns the next message, waiting for it. Its payload is the caller's. It fails with io.EOF after the stream's end, with
 // ErrClosed, ErrStopped, ctx's error, and at once, whatever was still to be read, with ErrRevoked.
 func (s *Subscription) Read(ctx context.Context) (rtmpchunk.Message, error) {
+	d, err := s.Next(ctx)
+	return d.Message, err
+}
+
+// Next is Read with the time of capture.
+func (s *Subscription) Next(ctx context.Context) (Delivery, error) {
 	for {
 		s.mu.Lock()
 		if len(s.queue) > 0 {
-			m := s.queue[0]
-			s.queue[0] = rtmpchunk.Message{}
+			d := s.queue[0]
+			s.queue[0] = Delivery{}
 			s.queue = s.queue[1:]
-			s.bytes -= len(m.Payload) + messageCost
+			s.bytes -= len(d.Message.Payload) + messageCost
 			s.mu.Unlock()
-			return m, nil
+			return d, nil
 		}
 		err := s.err
 		s.mu.Unlock()
 		if err != nil {
-			return rtmpchunk.Message{}, err
+			return Delivery{}, err
 		}
 		select {
 		case <-s.ready:
 		case <-ctx.Done():
-			return rtmpchunk.Message{}, ctx.Err()
+			return Delivery{}, ctx.Err()
 		}
 	}
 }
@@ -156,7 +169,7 @@ func (s *Subscription) flush(now time.Time) {
 		}
 		switch r.Kind {
 		case transport.ReleaseMessage:
-			s.put(&r)
+			s.put(now, &r)
 		case transport.ReleaseEnd:
 			s.stop(io.EOF)
 			s.detach(now)
@@ -168,7 +181,7 @@ func (s *Subscription) flush(now time.Time) {
 }
 
 // put copies a message into the queue, or drops it.
-func (s *Subscription) put(r *transport.Release) {
+func (s *Subscription) put(now time.Time, r *transport.Release) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.Media {
@@ -184,7 +197,11 @@ func (s *Subscription) put(r *transport.Release) {
 	}
 	m := r.Message
 	m.Payload = bytes.Clone(m.Payload)
-	s.queue = append(s.queue, m)
+	at := r.Captured
+	if at.IsZero() {
+		at = now
+	}
+	s.queue = append(s.queue, Delivery{Message: m, Run: r.Run, Captured: at})
 	s.bytes += len(m.Payload) + messageCost
 	s.signal()
 }

@@ -54,6 +54,10 @@ func guards() map[string]wrong {
 		"message.send":         {fields: object{"mid": "1", "body": "x"}, call: "not-member", kinds: []string{"call", "mid", "body", "cmd"}, over: object{"body": long(desk.MaxMessage)}, overCode: "too-large"},
 		"message.seen":         {fields: object{"read": 1}, call: "not-member", kinds: []string{"call", "delivered", "read"}},
 		"message.list":         call("not-member"),
+		"record.consent":       {fields: object{"agree": true}, call: "not-member", role: "anna agent", roleCode: "forbidden", kinds: []string{"call", "agree"}},
+		"record.start":         {call: "not-member", role: "carl caller", roleCode: "forbidden", kinds: []string{"call"}},
+		"record.stop":          {call: "not-member", role: "carl caller", roleCode: "forbidden", kinds: []string{"call"}},
+		"record.snapshot":      {call: "not-member", role: "carl caller", roleCode: "forbidden", kinds: []string{"call"}},
 		"report":               {fields: object{"code": 1002}, call: "not-member", kinds: []string{"call", "code", "text"}, over: object{"text": long(200)}, overCode: "malformed"},
 		"list.rooms":           none,
 		"list.queues":          none,
@@ -98,7 +102,7 @@ func TestGuards(t *testing.T) {
 	anna, carl, call := s.connected()
 	eve, otto := s.join("eve caller", 0), s.join("otto auditor", 0)
 	carl.ask("message.send", object{"call": call, "mid": "before", "body": "x"})
-	who := map[string]*party{"carl caller": carl, "bert agent": s.join("bert agent", 0), "otto auditor": otto}
+	who := map[string]*party{"anna agent": anna, "carl caller": carl, "bert agent": s.join("bert agent", 0), "otto auditor": otto}
 	kept := s.last()
 	for kind, w := range guards() {
 		if w.call != "" {

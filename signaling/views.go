@@ -42,6 +42,8 @@ type callView struct {
 	Transfer bool           `json:"transfer,omitempty"`
 	Parties  []partyView    `json:"parties"`
 	Messages []desk.Message `json:"messages,omitempty"`
+
+	Record desk.Recording `json:"record"`
 }
 
 type partyView struct {
@@ -62,6 +64,7 @@ const timeFormat = "2006-01-02T15:04:05.000Z07:00"
 func viewCall(c *desk.Call, messages, hidden bool) *callView {
 	v := &callView{
 		ID: c.ID, Kind: c.Kind, Queue: c.Queue, Caller: c.Caller, Name: c.Name, Note: c.Note, State: c.State, Created: c.Created.Format(timeFormat), Parties: []partyView{},
+		Record: c.Record,
 	}
 	if t := c.Ticket; t != nil {
 		v.Offered, v.Transfer = t.Offer, t.Transfer != ""

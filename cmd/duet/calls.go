@@ -62,6 +62,7 @@ type calls struct {
 	hooks   *hook.Dispatcher
 	media   mediaSide
 	watch   *mediaWatch
+	records *recordDesk
 }
 
 // openCalls opens the log and makes everything over it. run then serves, close lets go of it.
@@ -83,6 +84,7 @@ func openCalls(ctx context.Context, cfg callsConfig, data string, sec *secrets, 
 		return nil, err
 	}
 	c.watch = newMediaWatch(c.office, log)
+	c.records = newRecordDesk(c.office, c.store, log, c.media.record)
 	if c.tokens, err = openTokens(data); err != nil {
 		return nil, err
 	}
@@ -191,6 +193,7 @@ func (c *calls) run(ctx context.Context) error {
 	})
 	wg.Go(func() { c.media.run(working, c.watch) })
 	wg.Go(func() { c.watch.run(working) })
+	wg.Go(func() { c.records.run(working) })
 	wg.Go(func() { c.sockets.Run(working) })
 	wg.Go(func() { c.hooks.Run(working) })
 	err := c.setUp(working)

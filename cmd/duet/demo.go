@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	party "duet/signaling/client"
+	"duet/signaling/desk"
 )
 
 // clip is 4 s of H.264 and AAC; scripts/make-clip.sh makes it.
@@ -28,11 +29,12 @@ func newDemo(s streams) *cobra.Command {
 		Short: "Run a whole help desk on this machine: two callers, an agent, a queue, and every frame checked",
 		Long: `Run a server, an agent and two callers in one process, joined by real sockets on loopback. The agent opens a room; the first caller is put through
 in the seven steps; both send a clip of 4 s, which is compared byte for byte, and a text; the second caller waits and is told the place in line; the
-first hangs up; the second is put through; the agent closes the room. Exits with 0 only if all of it happened.`,
+first hangs up; the second is put through; the agent closes the room. Both calls are recorded, and the recordings checked. Exits with 0 only if all of
+it happened.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error { return demo(cmd.Context(), s, data, asJSON) },
 	}
-	cmd.Flags().StringVar(&data, "data", "", "directory to keep the server's files in (default: a temporary one, removed at the end)")
+	cmd.Flags().StringVar(&data, "data", "", "directory to keep the server's files in (default: a temporary one, of which the recordings are kept)")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "report events and the result as JSON lines")
 	return cmd
 }
@@ -44,23 +46,26 @@ func demo(ctx context.Context, s streams, data string, asJSON bool) (err error) 
 		if data, err = os.MkdirTemp("", "duet-demo-"); err != nil {
 			return err
 		}
-		defer func() { err = joinErrors(err, os.RemoveAll(data)) }()
+		defer func() { err = joinErrors(err, keepRecordings(data)) }()
 	}
-	srv, err := newServer(serverConfig{data: data, udp: "127.0.0.1:0", http: "127.0.0.1:0"})
+	cfg := serverConfig{data: data, udp: "127.0.0.1:0", http: "127.0.0.1:0"}
+	cfg.calls.settings.Record = desk.RecordAlways
+	srv, err := newServer(cfg)
 	if err != nil {
 		return err
 	}
 	serving, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- srv.serve(serving) }()
-	defer func() {
-		stop()
-		err = joinErrors(err, <-served)
-	}()
+	defer stop()
 	d := demoRun{server: "http://" + srv.httpLn.Addr().String(), rep: newReporter(streams{out: s.out, err: s.out}, asJSON, false)}
 	err = d.run(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = fmt.Errorf("the demo did not get to its end within %v: %s: %w", demoPatience, d.doing, err)
+	}
+	stop()
+	if err = joinErrors(err, <-served); err == nil {
+		err = d.verify(data)
 	}
 	if err == nil && !asJSON {
 		d.table(s.out)

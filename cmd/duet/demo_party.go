@@ -15,12 +15,13 @@ import (
 
 // demoRun is a demonstration while it runs.
 type demoRun struct {
-	server  string
-	rep     *reporter
-	doing   string // for the error
-	parties []*demoParty
-	rows    []demoRow
-	took    time.Duration
+	server   string
+	rep      *reporter
+	doing    string // for the error
+	parties  []*demoParty
+	rows     []demoRow
+	took     time.Duration
+	recorded []string // what the check of each recording says
 }
 
 type demoRow struct {
@@ -195,6 +196,9 @@ func (d *demoRun) table(w io.Writer) {
 		row("media delay, at "+p.h.name, "p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, max %.1f ms", ms(s.Delay.P50), ms(s.Delay.P95), ms(s.Delay.P99), ms(s.Delay.Max))
 		row("media, at "+p.h.name, "%d video, %d audio frames; %s of UDP in, %s out", s.VideoFrames, s.AudioFrames, size(s.BytesReceived), size(s.BytesSent))
 	}
+	for i, r := range d.recorded {
+		row(fmt.Sprintf("recording of call %d", i+1), "%s", r)
+	}
 	row("took", "%.1f s", d.took.Seconds())
 }
 
@@ -218,6 +222,9 @@ func (d *demoRun) tableJSON() {
 			Party string `json:"party"`
 			report
 		}{p.h.name, r})
+	}
+	for _, r := range d.recorded {
+		d.rep.encode(map[string]any{"event": "recording", "is": r})
 	}
 	d.rep.encode(map[string]any{"event": "result", "ok": true, "seconds": d.took.Seconds()})
 }

@@ -23,6 +23,7 @@ type mediaSide interface {
 	floor(f desk.Floor) // is brought to the relay, however long it takes; it must not block
 	url(g desk.Grant) (string, error)
 	run(ctx context.Context, w *mediaWatch)
+	record(recordOrders) // brings orders to the recorder
 }
 
 // grantURL makes a URL for a grant.
@@ -127,9 +128,12 @@ type localMedia struct {
 	log     *slog.Logger
 	floors  *floors
 	changed <-chan struct{} // the relay's sessions
+	keeper  *keeper
 }
 
 func (l *localMedia) floor(f desk.Floor) { l.floors.add(f) }
+
+func (l *localMedia) record(list recordOrders) { l.keeper.follow(list) }
 
 func (l *localMedia) url(g desk.Grant) (string, error) {
 	return grantURL(l.tokens, l.host(), l.key, g, l.valid)
@@ -178,6 +182,8 @@ const (
 	subjectSessions = "relay.sessions" // a relay's relayReport
 	subjectFloor    = "relay.floor."   // + the relay's name: a floor, answered with relayAnswer
 	subjectWho      = "relay.who"      // asks all relays for a report
+	subjectOrders   = "record.orders." // + the relay's name: recordOrders
+	subjectRecorded = "record.status"  // a relay's recordStatus
 )
 
 type relayReport struct {
@@ -194,7 +200,7 @@ type relayAnswer struct {
 }
 
 // serveRelay is a relay's side: it tells of its sessions and takes floors, until ctx ends.
-func serveRelay(ctx context.Context, st *store.Store, r *relay.Server, changed <-chan struct{}, me relayReport, log *slog.Logger) error {
+func serveRelay(ctx context.Context, st *store.Store, r *relay.Server, k *keeper, changed <-chan struct{}, me relayReport, log *slog.Logger) error {
 	stop, err := st.Subscribe(subjectFloor+me.Relay, func(_ string, b []byte, reply func([]byte)) {
 		var f desk.Floor
 		var a relayAnswer
@@ -214,6 +220,16 @@ func serveRelay(ctx context.Context, st *store.Store, r *relay.Server, changed <
 		return err
 	}
 	defer stop()
+	orders, err := st.Subscribe(subjectOrders+me.Relay, func(_ string, b []byte, _ func([]byte)) {
+		var list recordOrders
+		if json.Unmarshal(b, &list) == nil {
+			k.follow(list)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer orders()
 	asked := make(chan struct{}, 1)
 	tellNow := func() {
 		select {
@@ -257,6 +273,7 @@ type remoteMedia struct {
 	valid  time.Duration
 	log    *slog.Logger
 	all    func() []desk.Floor // that are in force
+	heard  func(recordStatus)
 
 	mu     sync.Mutex
 	relays map[string]*remoteRelay
@@ -293,15 +310,37 @@ const (
 	relayPoll     = 20 * time.Millisecond
 )
 
-func (m *remoteMedia) tryURL(g desk.Grant) (string, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	best := ""
+// best is the relay that calls meet at, "" if there is none; the lock is held.
+func (m *remoteMedia) best() (best string) {
 	for name, r := range m.relays { // all take the same one: a call's streams have to meet
 		if time.Since(r.at) < mediaStale && (best == "" || name < best) {
 			best = name
 		}
 	}
+	return best
+}
+
+// record publishes orders; what is lost comes again in a second.
+func (m *remoteMedia) record(list recordOrders) {
+	m.mu.Lock()
+	best := m.best()
+	m.mu.Unlock()
+	if best == "" {
+		return
+	}
+	b, err := json.Marshal(list)
+	if err == nil {
+		err = m.store.Publish(subjectOrders+best, b)
+	}
+	if err != nil {
+		m.log.Warn("the recorder can't be told what to record; it is tried again", "error", err)
+	}
+}
+
+func (m *remoteMedia) tryURL(g desk.Grant) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	best := m.best()
 	if best == "" {
 		return "", errNoRelay
 	}
@@ -325,6 +364,17 @@ func (m *remoteMedia) run(ctx context.Context, w *mediaWatch) {
 	if err != nil {
 		m.log.Error("relays can't be heard", "error", err)
 		return
+	}
+	quiet, err := m.store.Subscribe(subjectRecorded, func(_ string, b []byte, _ func([]byte)) {
+		var s recordStatus
+		if json.Unmarshal(b, &s) == nil {
+			m.heard(s)
+		}
+	})
+	if err != nil {
+		m.log.Error("recorders can't be heard", "error", err)
+	} else {
+		defer quiet()
 	}
 	if err := m.store.Publish(subjectWho, nil); err != nil {
 		m.log.Warn("relays can't be asked; they tell of themselves every second", "error", err)

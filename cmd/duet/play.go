@@ -71,7 +71,7 @@ func play(ctx context.Context, s streams, args []string, o *playOptions) error {
 	}
 	out, err := openSink(o.output, s.out) // after the relay has let us in: a refusal leaves an older file alone
 	if err == nil {
-		err = record(ctx, p, out)
+		err = keepClip(ctx, p, out)
 		err = joinErrors(err, out.close())
 	}
 	_ = p.Close()
@@ -79,8 +79,8 @@ func play(ctx context.Context, s streams, args []string, o *playOptions) error {
 	return err
 }
 
-// record writes everything that the player releases. An interruption is not an error.
-func record(ctx context.Context, p *client.Player, out *sink) error {
+// keepClip writes everything that the player releases. An interruption is not an error.
+func keepClip(ctx context.Context, p *client.Player, out *sink) error {
 	for {
 		f, err := p.Read(ctx)
 		if errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) {

@@ -9,6 +9,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"duet/crypto"
+	"duet/record"
+	"duet/signaling/desk"
 )
 
 func newServe(s streams) *cobra.Command {
@@ -55,6 +57,9 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 	f.StringSliceVar(&cfg.calls.origins, "origin", nil, "host of pages that may use this server's sockets, beside its own; may be repeated")
 	f.BoolVar(&cfg.calls.devOpen, "dev-open", false, "for trials: anybody is whoever they say, an admin too")
 	f.DurationVar(&cfg.calls.settings.GoneAfter, "gone-after", 30*time.Second, "a call ends when a party's media has been lost for so long")
+	f.StringVar(&cfg.calls.settings.Record, "record", desk.RecordNever, "policy of calls whose queue has none: never, on-request, always or must")
+	f.StringVar(&cfg.record.sync, "record-sync", string(record.SyncAlways), "always: recordings are synced every second; never: when the system likes")
+	f.StringSliceVar(&cfg.record.recipients, "record-recipient", nil, "public key of age, age1…, that recordings are sealed to: this server can't read them back; may be repeated")
 	f.StringVar(&show, "show", "live/demo", "stream whose URLs are shown on a terminal")
 	return cmd
 }

@@ -10,12 +10,15 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"duet/crypto"
 	"duet/gateway"
+	"duet/record"
 	"duet/relay"
+	"duet/signaling/desk"
 	"duet/signaling/store"
 )
 
@@ -39,6 +42,7 @@ type serverConfig struct {
 	log             *slog.Logger
 	tap             func(in bool, datagram []byte)
 	calls           callsConfig
+	record          recordConfig
 }
 
 // The roles of a process.
@@ -67,6 +71,7 @@ type server struct {
 	changed chan struct{} // the relay's sessions have changed
 	calls   *calls        // nil: signaling is not here
 	link    *store.Store  // of a relay alone: what it meets signaling over
+	keeper  *keeper       // of recordings, where the relay is
 }
 
 // newServer opens the data directory and the sockets. Serve then runs it, Close lets go of it unserved.
@@ -124,6 +129,9 @@ func (s *server) openRelay(mux *http.ServeMux) (err error) {
 	if err != nil {
 		return listenHint(err, "--udp")
 	}
+	if err := s.openRecorder(); err != nil {
+		return err
+	}
 	gw := gateway.Config{Logger: cfg.log, Publish: s.publish, Subscribe: s.subscribe, Verify: s.verify}
 	mux.Handle("GET /live/", gateway.NewFLV(gw))
 	s.rtmp = gateway.NewRTMP(gw)
@@ -163,12 +171,12 @@ func (s *server) openCalls(mux *http.ServeMux) (err error) {
 		if s.relay != nil {
 			return &localMedia{
 				relay: s.relay, tokens: s.secrets.tokens, key: s.secrets.key.Public(), host: func() string { return s.told.UDP }, valid: urlsValid, log: cfg.log,
-				floors: newFloors(), changed: s.changed,
+				floors: newFloors(), changed: s.changed, keeper: s.keeper,
 			}
 		}
 		return &remoteMedia{
 			store: c.store, tokens: s.secrets.tokens, keyID: s.secrets.tokens.Current(), valid: urlsValid, log: cfg.log, all: c.floorsInForce,
-			relays: make(map[string]*remoteRelay),
+			relays: make(map[string]*remoteRelay), heard: func(st recordStatus) { c.records.note(st) },
 		}
 	})
 	if err != nil {
@@ -197,6 +205,12 @@ func (c *serverConfig) check() error {
 		}
 	default:
 		return misusef("--role is all, relay or signaling, not %q", c.role)
+	}
+	if !slices.Contains([]string{"", desk.RecordNever, desk.RecordOnRequest, desk.RecordAlways, desk.RecordMust}, c.calls.settings.Record) {
+		return misusef("--record is never, on-request, always or must, not %q", c.calls.settings.Record)
+	}
+	if !slices.Contains([]string{"", string(record.SyncAlways), string(record.SyncNever)}, c.record.sync) {
+		return misusef("--record-sync is always or never, not %q", c.record.sync)
 	}
 	if c.udp == "" {
 		return withHint(misusef("--udp can't be empty: it is what pushers and players use"), "--udp %s is the default", defaultUDP)
@@ -288,7 +302,7 @@ func (s *server) serve(ctx context.Context) error {
 	if s.link != nil {
 		start("link", func() error {
 			me := relayReport{Relay: s.cfg.calls.name(), Life: rand.Text(), UDP: s.told.UDP, Key: s.secrets.key.Public().Text(), Tokens: s.secrets.tokens.Current()}
-			return errors.Join(serveRelay(ctx, s.link, s.relay, s.changed, me, s.cfg.log), s.link.Close())
+			return errors.Join(serveRelay(ctx, s.link, s.relay, s.keeper, s.changed, me, s.cfg.log), s.link.Close())
 		})
 	}
 	if s.calls != nil {
@@ -304,7 +318,7 @@ func (s *server) serve(ctx context.Context) error {
 		start("HTTP", func() error { return s.serveHTTP(ctx) })
 	}
 	wg.Wait()
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.closeRecorder())...)
 }
 
 func (s *server) serveHTTP(ctx context.Context) error {
@@ -329,6 +343,7 @@ func (s *server) close() {
 			_ = l.Close()
 		}
 	}
+	_ = s.closeRecorder() // nothing was recorded yet
 	if s.calls != nil {
 		s.calls.close()
 	}

@@ -68,30 +68,32 @@ func CodeOf(err error) string {
 
 // Event is something that the server tells. Which fields are set depends on Type.
 type Event struct {
-	Seq      uint64     `json:"seq"`
-	Type     string     `json:"type"`
-	Call     string     `json:"call"`
-	Kind     string     `json:"kind"`
-	Queue    string     `json:"queue"`
-	User     string     `json:"user"`
-	Name     string     `json:"name"`
-	Role     string     `json:"role"`
-	Step     int        `json:"step"`
-	State    string     `json:"state"`
-	Reason   string     `json:"reason"`
-	By       string     `json:"by"`
-	Note     string     `json:"note"`
-	Until    *time.Time `json:"until"`
-	Since    *time.Time `json:"since"`
-	Transfer bool       `json:"transfer"`
-	Message  *Message   `json:"message"`
-	Upto     uint64     `json:"upto"`
-	Stream   string     `json:"stream"`
-	URL      string     `json:"url"`
-	Position int        `json:"position"`
-	Of       int        `json:"of"`
-	Agents   int        `json:"agents"`
-	Estimate *int       `json:"estimate"` // seconds
+	Seq      uint64          `json:"seq"`
+	Type     string          `json:"type"`
+	Call     string          `json:"call"`
+	Kind     string          `json:"kind"`
+	Queue    string          `json:"queue"`
+	User     string          `json:"user"`
+	Name     string          `json:"name"`
+	Role     string          `json:"role"`
+	Step     int             `json:"step"`
+	State    string          `json:"state"`
+	Reason   string          `json:"reason"`
+	By       string          `json:"by"`
+	Note     string          `json:"note"`
+	Until    *time.Time      `json:"until"`
+	Since    *time.Time      `json:"since"`
+	Transfer bool            `json:"transfer"`
+	Message  *Message        `json:"message"`
+	Upto     uint64          `json:"upto"`
+	Stream   string          `json:"stream"`
+	URL      string          `json:"url"`
+	Position int             `json:"position"`
+	Of       int             `json:"of"`
+	Agents   int             `json:"agents"`
+	Estimate *int            `json:"estimate"` // seconds
+	Record   *Recording      `json:"record"`
+	Head     json.RawMessage `json:"head"` // of the recording: to be kept as a witness
 
 	Begin *State `json:"-"` // of TypeState
 }
@@ -134,7 +136,16 @@ type Call struct {
 	State    string    `json:"state"`
 	Offered  string    `json:"offered"`
 	Parties  []Party   `json:"parties"`
+	Record   Recording `json:"record"`
 	Messages []Message `json:"messages"`
+}
+
+// Recording is what becomes of a call's recording.
+type Recording struct {
+	Policy  string `json:"policy"`
+	State   string `json:"state"` // "", asked, starting, recording, refused, failed
+	Consent string `json:"consent"`
+	Reason  string `json:"reason"`
 }
 
 // Party is a user in a call.

@@ -110,6 +110,27 @@ func (c *Client) Say(ctx context.Context, call, id, text string) (uint64, error)
 	return r.Message, err
 }
 
+// Consent answers whether the call may be recorded: the caller's.
+func (c *Client) Consent(ctx context.Context, call string, agree bool) error {
+	_, err := c.do(ctx, "record.consent", map[string]any{"call": call, "agree": agree})
+	return err
+}
+
+// StartRecording begins a recording that is made on request.
+func (c *Client) StartRecording(ctx context.Context, call string) error {
+	return c.about(ctx, "record.start", call)
+}
+
+// StopRecording ends one.
+func (c *Client) StopRecording(ctx context.Context, call string) error {
+	return c.about(ctx, "record.stop", call)
+}
+
+// Snapshot keeps a picture of each party in the recording.
+func (c *Client) Snapshot(ctx context.Context, call string) error {
+	return c.about(ctx, "record.snapshot", call)
+}
+
 // Seen tells how far messages have come and been read.
 func (c *Client) Seen(ctx context.Context, call string, delivered, read uint64) error {
 	_, err := c.do(ctx, "message.seen", map[string]any{"call": call, "delivered": delivered, "read": read})

@@ -41,6 +41,7 @@ type Call struct {
 	Parties  []Party   `json:"parties"`
 	Agents   []string  `json:"agents,omitempty"` // all who had it
 	Ticket   *Ticket   `json:"ticket,omitempty"`
+	Record   Recording `json:"record,omitzero"`
 	Streams  int       `json:"streams"` // highest number of a stream
 	First    uint64    `json:"first"`   // entry of the log that it began after
 
@@ -169,6 +170,7 @@ type Summary struct {
 	Messages    int       `json:"messages"`
 	Disposition string    `json:"disposition,omitempty"`
 	Note        string    `json:"note,omitempty"`
+	Recorded    bool      `json:"recorded,omitempty"`
 	First       uint64    `json:"first"` // entries of the log that it was in: after First, up to Last
 	Last        uint64    `json:"last"`
 }
@@ -186,4 +188,6 @@ const (
 	DeclinedBy  Reason = "declined"     // direct: by who was called
 	NoAnswer    Reason = "no-answer"    // direct
 	EndedBy     Reason = "ended"        // by a supervisor or a backend
+	NoConsent   Reason = "no-consent"   // the caller does not want to be recorded, and the call has to be
+	NotRecorded Reason = "not-recorded" // the recorder has failed, and the call has to be recorded
 )

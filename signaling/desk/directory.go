@@ -31,8 +31,12 @@ type Queue struct {
 	Grace         Duration `json:"grace,omitempty"`         // a caller's place is kept without a connection; default Settings.CallerGrace
 	Public        bool     `json:"public,omitempty"`        // anybody may wait here, without a token of a backend
 	Closed        bool     `json:"closed,omitempty"`        // takes nobody
-	Record        string   `json:"record,omitempty"`        // recording policy
+	Record        string   `json:"record,omitempty"`        // recording policy: RecordNever, …; "": the server's
+	Consent       bool     `json:"consent,omitempty"`       // the caller is asked before
+	RetainDays    int      `json:"retainDays,omitempty"`    // a recording can't be deleted before; 0: at any time
 }
+
+const maxRetain = 36_500 // days
 
 // DefaultCapacity of a queue.
 const DefaultCapacity = 1000
@@ -294,8 +298,10 @@ func (c *SetQueue) decide(s *State) (Result, error) {
 		return Result{}, refuse(NotFound, "there is no other queue %q to overflow to: make it first", q.Overflow)
 	case q.OverflowAfter > 0 && q.Overflow == "":
 		return Result{}, refuse(Malformed, "overflowAfter needs overflow, a queue to go to")
-	case !slices.Contains([]string{"", "never", "on-request", "always", "must"}, q.Record):
+	case !slices.Contains([]string{"", RecordNever, RecordOnRequest, RecordAlways, RecordMust}, q.Record):
 		return Result{}, refuse(Malformed, "record is never, on-request, always or must")
+	case q.RetainDays < 0 || q.RetainDays > maxRetain:
+		return Result{}, refuse(Malformed, "retainDays is 0 to %d", maxRetain)
 	case s.Queues.get(q.ID) == nil && s.Queues.len() >= MaxQueues:
 		return Result{}, refuse(Limit, "there are %d queues, which is the limit", MaxQueues)
 	}

@@ -95,6 +95,9 @@ func (s *shop) check() {
 	for id, c := range st.Calls.m {
 		agents := 0
 		for _, p := range c.Parties {
+			if c.gated() && c.Kind == KindQueue && (p.MayPush || p.Playing) {
+				s.t.Fatalf("%s has media in call %s, which waits for the recorder: %+v", p.User, id, c.Record)
+			}
 			if p.Role == Agent {
 				agents++
 				if other := in[p.User]; other != "" {
@@ -213,7 +216,8 @@ func (s *shop) say(line string) string {
 		c = &Disconnect{user + ".1"}
 	case "queue":
 		c = &SetQueue{Queue{ID: arg(0), Skills: list("skills"), Capacity: num("capacity"), Overflow: opt["overflow"], OverflowAfter: dur("after"),
-			Ring: dur("ring"), WrapUp: dur("wrapup"), Grace: dur("grace"), Closed: opt["closed"] == "true"}}
+			Ring: dur("ring"), WrapUp: dur("wrapup"), Grace: dur("grace"), Closed: opt["closed"] == "true",
+			Record: opt["record"], Consent: opt["consent"] == "true"}}
 	case "queue-delete":
 		c = &DeleteQueue{arg(0)}
 	case "user":
@@ -251,6 +255,16 @@ func (s *shop) say(line string) string {
 		c = &Transfer{Call: arg(0), Agent: opt["agent"], Queue: opt["queue"]}
 	case "keeps":
 		c = &CancelTransfer{arg(0)}
+	case "consents":
+		c = &Consent{arg(0), arg(1) == "yes"}
+	case "records":
+		c = &StartRecording{arg(0)}
+	case "stops-recording":
+		c = &StopRecording{arg(0)}
+	case "recorder":
+		c = &RecordReport{Call: arg(0), State: RecordState(arg(1)), Reason: opt["reason"]}
+	case "shoots":
+		c = &Snapshot{arg(0)}
 	case "watches":
 		c = &Watch{arg(0)}
 	case "joins":

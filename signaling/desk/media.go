@@ -112,11 +112,11 @@ func (e *mediaSeen) apply(s *State) {
 		return
 	}
 	for i := range c.Parties { // 1002: now the others may play it
-		if other := &c.Parties[i]; other.User != e.User && (c.State == CallSetup || c.State == CallConnected) {
+		if other := &c.Parties[i]; other.User != e.User && !c.gated() && (c.State == CallSetup || c.State == CallConnected) {
 			s.grantPlay(c, p, other.User)
 		}
 	}
-	if agent := c.agent(); e.User == c.Caller && c.State == CallSetup && agent != "" && !c.Party(agent).MayPush {
+	if agent := c.agent(); e.User == c.Caller && c.State == CallSetup && agent != "" && !c.gated() && !c.Party(agent).MayPush {
 		s.grantPush(c.ID, agent, 5)
 	}
 }
@@ -230,7 +230,7 @@ func (e *ended) apply(s *State) {
 	s.Calls.remove(c.ID)
 	sum := &Summary{
 		ID: c.ID, Kind: c.Kind, Queue: c.Queue, Caller: c.Caller, Name: c.Name, Agents: c.Agents, Created: c.Created, Accepted: c.Accepted, Began: c.Began,
-		Ended: s.Now, Reason: e.Reason, By: e.By, Messages: len(c.Messages), Events: c.Events, First: c.First, Last: s.Seq + 1,
+		Ended: s.Now, Reason: e.Reason, By: e.By, Messages: len(c.Messages), Events: c.Events, Recorded: c.Record.Ever, First: c.First, Last: s.Seq + 1,
 	}
 	if t := c.Ticket; t != nil && t.Offer != "" {
 		s.outOfCall(t.Offer, c.ID)

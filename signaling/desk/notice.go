@@ -1,6 +1,9 @@
 package desk
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Notice is something that a user is told. Kind and the fields of Body are the socket protocol's (docs/signaling.md).
 type Notice struct {
@@ -24,23 +27,25 @@ type Grant struct {
 
 // Body has what notices say; each kind uses some.
 type Body struct {
-	Call     string     `json:"call,omitempty"`
-	Kind     string     `json:"kind,omitempty"`   // of the call: queue or direct
-	Queue    string     `json:"queue,omitempty"`  //
-	User     string     `json:"user,omitempty"`   // whom it is about
-	Name     string     `json:"name,omitempty"`   // of that user
-	Role     Role       `json:"role,omitempty"`   // of that user in the call
-	Step     int        `json:"step,omitempty"`   // of the seven
-	State    string     `json:"state,omitempty"`  // of a room or call
-	Reason   string     `json:"reason,omitempty"` //
-	By       string     `json:"by,omitempty"`     // who did it
-	Note     string     `json:"note,omitempty"`   //
-	Until    *time.Time `json:"until,omitempty"`  //
-	Since    *time.Time `json:"since,omitempty"`  //
-	Transfer bool       `json:"transfer,omitempty"`
-	Message  *Message   `json:"message,omitempty"`
-	Upto     uint64     `json:"upto,omitempty"`
-	Stream   string     `json:"stream,omitempty"`
+	Call     string          `json:"call,omitempty"`
+	Kind     string          `json:"kind,omitempty"`   // of the call: queue or direct
+	Queue    string          `json:"queue,omitempty"`  //
+	User     string          `json:"user,omitempty"`   // whom it is about
+	Name     string          `json:"name,omitempty"`   // of that user
+	Role     Role            `json:"role,omitempty"`   // of that user in the call
+	Step     int             `json:"step,omitempty"`   // of the seven
+	State    string          `json:"state,omitempty"`  // of a room or call
+	Reason   string          `json:"reason,omitempty"` //
+	By       string          `json:"by,omitempty"`     // who did it
+	Note     string          `json:"note,omitempty"`   //
+	Until    *time.Time      `json:"until,omitempty"`  //
+	Since    *time.Time      `json:"since,omitempty"`  //
+	Transfer bool            `json:"transfer,omitempty"`
+	Message  *Message        `json:"message,omitempty"`
+	Upto     uint64          `json:"upto,omitempty"`
+	Stream   string          `json:"stream,omitempty"`
+	Record   *Recording      `json:"record,omitempty"`
+	Head     json.RawMessage `json:"head,omitempty"` // of a recording: signed, to be kept as a witness
 }
 
 // The kinds of notices.
@@ -66,6 +71,8 @@ const (
 	NoticeRoom       = "room.state"
 	NoticeDisabled   = "user.disabled" // the sockets close
 	NoticeWatched    = "call.watching" // to the supervisor alone
+	NoticeRecord     = "record.state"
+	NoticeHead       = "record.head"
 )
 
 func (s *State) tell(to, kind string, b Body) {

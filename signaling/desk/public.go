@@ -53,6 +53,14 @@ func (e *Entry) Public() []Public {
 			p.Call, p.Data = v.Call, map[string]any{"user": v.Agent, "disposition": v.Disposition, "note": v.Note}
 		case *said:
 			p.Call, p.Data = v.Call, map[string]any{"user": v.From, "id": v.ID, "cmd": v.Cmd, "body": v.Body}
+		case *recordSet:
+			p.Call, p.Data = v.Call, map[string]any{"state": v.State, "reason": v.Reason}
+		case *consented:
+			p.Call, p.Data = v.Call, map[string]any{"user": v.User, "agree": v.Agree}
+		case *recordShot:
+			p.Call, p.Data = v.Call, map[string]any{"user": v.User}
+		case *recordSeen:
+			p.Call, p.Data = v.Call, map[string]any{"head": v.Head}
 		case *roomOpened:
 			p.Data = map[string]any{"user": v.Agent}
 		case *roomClosed:
@@ -93,3 +101,7 @@ func (e *transferEnded) call() string { return e.Call }
 func (e *ended) call() string         { return e.Call }
 func (e *disposed) call() string      { return e.Call }
 func (e *said) call() string          { return e.Call }
+func (e *recordSet) call() string     { return e.Call }
+func (e *consented) call() string     { return e.Call }
+func (e *recordShot) call() string    { return e.Call }
+func (e *recordSeen) call() string    { return e.Call }

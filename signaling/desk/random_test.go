@@ -45,14 +45,14 @@ func random(t *testing.T, seed uint64) {
 	for _, c := range callers {
 		s.roles[c] = []Role{Caller}
 	}
-	s.say("boss queue one")
-	s.say("boss queue two wrapup=3s capacity=3 overflow=one after=20s skills=loans")
-	for range 1200 {
+	s.say("boss queue one record=must")
+	s.say("boss queue two record=always consent=true wrapup=3s capacity=3 overflow=one after=20s skills=loans")
+	for range 1500 {
 		call := fmt.Sprintf("c%d", max(1, s.nextID-r.IntN(6)))
 		user := everybody[r.IntN(len(everybody))]
 		agent, caller := agents[r.IntN(len(agents))], callers[r.IntN(len(callers))]
 		var line string
-		switch r.IntN(24) {
+		switch r.IntN(27) {
 		case 0, 1:
 			line = user + " connects"
 		case 2:
@@ -89,6 +89,10 @@ func random(t *testing.T, seed uint64) {
 				s.say("system node-up")
 			}
 			line = "boss disable " + pick("nobody", "u")
+		case 24, 25:
+			line = pick("system recorder "+call+pick(" recording", " recording", " failed"), caller+" consents "+call+pick(" yes", " yes", " no"))
+		case 26:
+			line = agent + pick(" records ", " stops-recording ", " shoots ") + call
 		}
 		s.say(line)
 		if s.now = s.now.Add(time.Duration(r.IntN(500)) * time.Millisecond); r.IntN(100) == 0 {

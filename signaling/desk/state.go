@@ -53,6 +53,7 @@ type Settings struct {
 	GoneAfter   time.Duration // 30 s: media lost for so long ends the call
 	RetryAfter  time.Duration // 15 s: an agent is offered the same call again after declining it
 	URLs        time.Duration // 24 h: validity of push and play URLs
+	Record      string        // RecordNever: policy of calls whose queue has none
 }
 
 func (s Settings) withDefaults() Settings {
@@ -69,6 +70,9 @@ func (s Settings) withDefaults() Settings {
 	set(&s.GoneAfter, 30*time.Second)
 	set(&s.RetryAfter, 15*time.Second)
 	set(&s.URLs, 24*time.Hour)
+	if s.Record == "" {
+		s.Record = RecordNever
+	}
 	return s
 }
 

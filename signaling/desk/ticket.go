@@ -89,6 +89,7 @@ type (
 	accepted struct {
 		Call, Agent, Name string
 		Due               time.Time
+		Plan              recordPlan `json:",omitzero"`
 	}
 )
 
@@ -347,7 +348,11 @@ func (c *Accept) decide(s *State) (Result, error) {
 	if call == nil || call.Ticket == nil || call.Ticket.Offer != id {
 		return Result{}, refuse(NotMember, "the call is not offered to you any more")
 	}
-	s.emit(&accepted{Call: c.Call, Agent: id, Name: s.actor.Name, Due: s.Now.Add(s.set.Setup)})
+	e := &accepted{Call: c.Call, Agent: id, Name: s.actor.Name, Due: s.Now.Add(s.set.Setup), Plan: s.plan(call)}
+	if e.Plan.Consent {
+		e.Due = e.Due.Add(consentTime)
+	}
+	s.emit(e)
 	return Result{Call: c.Call}, nil
 }
 
@@ -364,6 +369,7 @@ func (e *accepted) apply(s *State) {
 	transfer := t.Transfer != ""
 	if !transfer {
 		c.State, c.Accepted = CallSetup, s.Now
+		c.planned(e.Plan)
 	}
 	name := e.Name
 	if name == "" {
@@ -379,15 +385,15 @@ func (e *accepted) apply(s *State) {
 	for _, m := range c.Messages { // what was said before
 		s.tell(e.Agent, NoticeMessage, Body{Call: c.ID, Message: &m})
 	}
-	switch caller := c.Party(c.Caller); {
+	if c.Record.State != RecordOff {
+		s.tellRecord(c)
+	}
+	switch {
 	case transfer: // the caller is there and pushes: the new one plays and pushes at once
 		s.grantPush(c.ID, e.Agent, 5)
 		s.grantPlays(c.ID, e.Agent)
-	case caller.Pushed: // a direct call: its push came first
-		s.grantPlays(c.ID, e.Agent)
-		s.grantPush(c.ID, e.Agent, 5)
-	default:
-		s.grantPush(c.ID, c.Caller, 1)
+	case !c.gated():
+		s.openGate(c.ID)
 	}
 	s.tellCall(s.Calls.get(c.ID), NoticeAccepted)
 }

@@ -178,7 +178,7 @@ func (s *State) Grants(user string) []Notice {
 			}
 			s.grant(user, NoticePush, Body{Call: c.ID, Step: step, Stream: stream}, Grant{Push: true, Stream: stream, Call: c.ID, Party: user, Epoch: c.Epoch})
 		}
-		if c.State == CallSetup || c.State == CallConnected {
+		if (c.State == CallSetup || c.State == CallConnected) && !c.gated() {
 			s.grantPlays(c.ID, user)
 		}
 	}
