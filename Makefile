@@ -41,7 +41,7 @@ ffmpeg: ## the tests that need ffmpeg
 	$(GO) test -count=1 -tags ffmpeg ./gateway/... ./cmd/duet/...
 
 kills: ## servers are killed in mid-call, and while 2,000 callers race for agents; about a minute
-	DUET_CALLERS=2000 DUET_KILLS=20 $(GO) test -count=1 -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
+	DUET_CALLERS=2000 DUET_KILLS=20 DUET_RECORD_KILLS=5 $(GO) test -count=1 -v -run 'TestServerKilled|TestCrowd|TestRecordingsKilled' ./cmd/duet
 
 worlds: ## 200 random worlds of a relay, held to its laws
 	DUET_WORLDS=200 $(GO) test -count=1 -run TestWorlds ./relay
@@ -65,6 +65,7 @@ long: ## what is too long for every change: figures of transport and signaling, 
 	DUET_LONG=1 $(GO) test -count=1 -timeout=20m -v -run 'TestRace|TestKilled|TestGhosts' ./signaling/...
 	DUET_LONG=1 $(GO) test -count=1 -v -run TestPowerCut ./record
 	DUET_CALLERS=10000 DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
+	DUET_RECORD_KILLS=50 $(GO) test -count=1 -timeout=20m -v -run TestRecordingsKilled ./cmd/duet
 	$(GO) run ./cmd/duet bench signaling
 	DUET_WORLDS=10000 $(GO) test -count=1 -timeout=60m -run TestWorlds ./relay
 	$(GO) run -C bench/compare .

@@ -2,6 +2,7 @@ package signaling
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,16 +22,17 @@ import (
 
 // APIConfig says how the HTTP interface is served. Office and Tokens are required.
 type APIConfig struct {
-	Office  *office.Office
-	Tokens  *auth.Tokens
-	Cost    auth.Cost                                                                      // of passwords; default auth.DefaultCost
-	MintURL func(action, stream, party string, valid time.Duration) (string, error)        // POST /v1/urls; nil: there is none
-	ReadLog func(ctx context.Context, from, to uint64, f func(uint64, []byte) error) error // entries of the log
-	Replay  func(ctx context.Context, hook string, from uint64) error                      // webhooks
-	Dev     func() bool                                                                    // whether POST /v1/dev lets anybody be whoever they say; nil: no
-	Origins []string                                                                       // of pages that may renew with a cookie, beside the server's own
-	Proxies []netip.Prefix                                                                 // whose X-Forwarded-For is believed
-	Logger  *slog.Logger                                                                   // default: discard
+	Office     *office.Office
+	Tokens     *auth.Tokens
+	Cost       auth.Cost                                                                      // of passwords; default auth.DefaultCost
+	MintURL    func(action, stream, party string, valid time.Duration) (string, error)        // POST /v1/urls; nil: there is none
+	ReadLog    func(ctx context.Context, from, to uint64, f func(uint64, []byte) error) error // entries of the log
+	Recordings Recordings                                                                     // nil: they are elsewhere
+	Replay     func(ctx context.Context, hook string, from uint64) error                      // webhooks
+	Dev        func() bool                                                                    // whether POST /v1/dev lets anybody be whoever they say; nil: no
+	Origins    []string                                                                       // of pages that may renew with a cookie, beside the server's own
+	Proxies    []netip.Prefix                                                                 // whose X-Forwarded-For is believed
+	Logger     *slog.Logger                                                                   // default: discard
 }
 
 const (
@@ -45,11 +47,12 @@ const (
 
 // API serves /v1/ but for the socket.
 type API struct {
-	cfg   APIConfig
-	mux   *http.ServeMux
-	limit *limiter
-	login *limiter
-	hash  chan struct{} // a token for each password that is being hashed
+	cfg       APIConfig
+	mux       *http.ServeMux
+	limit     *limiter
+	login     *limiter
+	hash      chan struct{}     // a token for each password that is being hashed
+	ticketKey [sha256.Size]byte // of the URLs of recordings
 }
 
 // NewAPI returns a handler.
@@ -61,6 +64,7 @@ func NewAPI(cfg APIConfig) *API {
 		cfg.Cost = auth.DefaultCost()
 	}
 	a := &API{cfg: cfg, mux: http.NewServeMux(), limit: newLimiter(openRate, openBurst), login: newLimiter(loginRate, loginBurst), hash: make(chan struct{}, maxHashing)}
+	a.ticketKey = cfg.Tokens.Derive("recordings")
 	for _, r := range routes() {
 		a.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, q *http.Request) { a.serve(w, q, &r) })
 	}
@@ -116,6 +120,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route *route) {
 	}
 	if ok == nil {
 		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	if out, is := ok.(stream); is {
+		out(w, r)
 		return
 	}
 	if raw, is := ok.(json.RawMessage); is {

@@ -8,6 +8,7 @@ import (
 // routes are all operations. The OpenAPI document is made of them.
 func routes() []route {
 	see := []desk.Role{desk.Supervisor}
+	hear := []desk.Role{desk.Auditor}
 	everybody := desk.Roles()
 	return []route{
 		{pattern: "GET /v1/health", summary: "Whether the server works", open: true, reply: healthReply{}, handle: getHealth},
@@ -52,6 +53,17 @@ func routes() []route {
 		{pattern: "GET /v1/calls/{id}", summary: "A call", scope: auth.ScopeCalls, roles: see, reply: oneCall{}, handle: getCall},
 		{pattern: "GET /v1/calls/{id}/messages", summary: "What was said in a call; that it was read is kept in the log", scope: auth.ScopeCalls, roles: []desk.Role{desk.Supervisor, desk.Auditor}, reply: messageList{}, handle: getMessages},
 		{pattern: "POST /v1/calls/{id}/end", summary: "End a call", scope: auth.ScopeCalls, roles: see, request: endRequest{}, reply: desk.Result{}, handle: postEnd},
+		{pattern: "GET /v1/recordings", summary: "All recordings, the newest first: after=, limit=", scope: auth.ScopeAudit, roles: hear, reply: recordingList{}, handle: getRecordings},
+		{pattern: "GET /v1/recordings/{id}", summary: "A call's recording", scope: auth.ScopeAudit, roles: hear, reply: RecordingView{}, handle: getRecording},
+		{pattern: "GET /v1/recordings/{id}/verify", summary: "Check a recording", scope: auth.ScopeAudit, roles: hear, reply: reportReply{}, handle: verifyRecording},
+		{pattern: "GET /v1/recordings/{id}/export", summary: "A recording with all that is needed to check it, as a ZIP; kept in the log", scope: auth.ScopeAudit, roles: hear, handle: exportRecording},
+		{pattern: "POST /v1/recordings/{id}/exported", summary: "Keep in the log that a recording was exported from the disk", scope: auth.ScopeAdmin, handle: notedExport},
+		{pattern: "POST /v1/recordings/{id}/ticket", summary: "A URL to see a recording with, good for 5 minutes; kept in the log", scope: auth.ScopeAudit, roles: hear, reply: ticketReply{}, handle: postTicket},
+		{pattern: "GET /v1/recordings/{id}/media", summary: "The media, with ranges: ticket=, part=", open: true, handle: getRecordingMedia},
+		{pattern: "DELETE /v1/recordings/{id}", summary: "Delete a recording; refused before its time, and kept in the log", scope: auth.ScopeAdmin, handle: deleteRecording},
+		{pattern: "PUT /v1/recordings/{id}/hold", summary: "Keep a recording whatever its time", scope: auth.ScopeAdmin, request: holdRequest{}, handle: holdRecording},
+		{pattern: "DELETE /v1/recordings/{id}/hold", summary: "End a hold", scope: auth.ScopeAdmin, handle: releaseRecording},
+		{pattern: "GET /v1/record-key", summary: "The public key that recordings are checked with", scope: auth.ScopeAudit, roles: hear, reply: recordKeyReply{}, handle: getRecordKey},
 		{pattern: "GET /v1/audit", summary: "The log: after=, limit=", scope: auth.ScopeAudit, roles: []desk.Role{desk.Auditor}, reply: auditList{}, handle: getAudit},
 	}
 }

@@ -63,11 +63,15 @@ func asAdmin(ctx context.Context, data, method, path string, request, reply any)
 	case err != nil:
 		return err
 	}
-	return joinErrors(askStopped(ctx, st, tokens, method, path, token, request, reply), st.Close())
+	lib, err := openRecordings(data)
+	if err != nil {
+		return joinErrors(err, st.Close())
+	}
+	return joinErrors(askStopped(ctx, st, lib, tokens, method, path, token, request, reply), st.Close())
 }
 
 // askStopped serves the HTTP interface over a log that no server uses, for one request.
-func askStopped(ctx context.Context, st *store.Store, tokens *auth.Tokens, method, path, token string, request, reply any) error {
+func askStopped(ctx context.Context, st *store.Store, lib signaling.Recordings, tokens *auth.Tokens, method, path, token string, request, reply any) error {
 	o, err := office.Open(ctx, office.Config{Store: st, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
@@ -79,7 +83,7 @@ func askStopped(ctx context.Context, st *store.Store, tokens *auth.Tokens, metho
 	working, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- o.Run(working) }()
-	srv := &http.Server{Handler: signaling.NewAPI(signaling.APIConfig{Office: o, Tokens: tokens}), ReadHeaderTimeout: httpHeaderTimeout}
+	srv := &http.Server{Handler: signaling.NewAPI(signaling.APIConfig{Office: o, Tokens: tokens, Recordings: lib}), ReadHeaderTimeout: httpHeaderTimeout}
 	go func() { _ = srv.Serve(l) }() // until Close
 	err = party.Ask(ctx, "http://"+l.Addr().String(), method, path, token, request, reply)
 	stop()
@@ -206,6 +210,9 @@ func newQueue(s streams) *cobra.Command {
 	f.DurationVar(&ring, "ring", 0, "how long a call rings at an agent (default 20s)")
 	f.DurationVar(&wrapUp, "wrap-up", 0, "an agent's time after a call")
 	f.DurationVar(&grace, "grace", 0, "how long the place of a caller without connection is kept (default 20s)")
+	f.StringVar(&q.Record, "record", "", "whether calls are recorded: never, on-request, always or must (default: as serve --record says)")
+	f.BoolVar(&q.Consent, "consent", false, "callers are asked before they are recorded")
+	f.IntVar(&q.RetainDays, "retain-days", 0, "recordings can't be deleted for so long")
 	f.BoolVar(&q.Public, "public", false, "anybody may wait here, without a link or token")
 	list := &cobra.Command{Use: "list", Short: "List queues", Args: exactly(0, "no arguments"), RunE: func(cmd *cobra.Command, _ []string) error {
 		var r struct {

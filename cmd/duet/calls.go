@@ -92,8 +92,13 @@ func openCalls(ctx context.Context, cfg callsConfig, data string, sec *secrets, 
 		Office: c.office, Auth: signaling.TokenAuth{Tokens: c.tokens}, URLs: c.media.url, Origins: cfg.origins, Proxies: cfg.proxies, Logger: log,
 	})
 	c.hooks = hook.New(hook.Config{Store: c.store, Office: c.office, Logger: log})
+	lib, err := openRecordings(data)
+	if err != nil {
+		return nil, err
+	}
 	c.api = signaling.NewAPI(signaling.APIConfig{
-		Office: c.office, Tokens: c.tokens, Dev: func() bool { return cfg.devOpen || !c.hasUsers() }, Origins: cfg.origins, Proxies: cfg.proxies, Logger: log,
+		Recordings: lib,
+		Office:     c.office, Tokens: c.tokens, Dev: func() bool { return cfg.devOpen || !c.hasUsers() }, Origins: cfg.origins, Proxies: cfg.proxies, Logger: log,
 		Replay: c.hooks.Replay, ReadLog: c.readLog, MintURL: func(action, stream, party string, valid time.Duration) (string, error) {
 			a, err := crypto.ParseAction(action)
 			if err != nil {

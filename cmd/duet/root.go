@@ -83,7 +83,7 @@ func newRoot(s streams) *cobra.Command {
 		return withHint(misuse{err}, "%s --help lists the options", cmd.CommandPath())
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newServe(s), newURL(s), newAgent(s), newCall(s), newUser(s), newQueue(s), newLink(s), newKey(s), newAudit(s), newPush(s), newPlay(s), newDemo(s), newBench(s), newVersion(s))
+	root.AddCommand(newServe(s), newURL(s), newAgent(s), newCall(s), newUser(s), newQueue(s), newLink(s), newKey(s), newAudit(s), newRecord(s), newPush(s), newPlay(s), newDemo(s), newBench(s), newVersion(s))
 	return root
 }
 

@@ -2,11 +2,13 @@ package auth
 
 import (
 	"crypto/ed25519"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -75,6 +77,13 @@ func NewTokens(seeds ...[]byte) (*Tokens, error) {
 		return nil, errors.New("auth: there is no signing key")
 	}
 	return t, nil
+}
+
+// Derive makes another secret of the key, for a purpose of its own: the same on every server that has the key.
+func (t *Tokens) Derive(purpose string) [sha256.Size]byte {
+	mac := hmac.New(sha256.New, t.key.Seed())
+	_, _ = io.WriteString(mac, "duet "+purpose) // a hash never fails
+	return [sha256.Size]byte(mac.Sum(nil))
 }
 
 // Sign makes a token. now and c.Expires say how long it is valid; it is at most MaxTTL. A refusal is a *desk.Error.
