@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"encoding/binary"
 	"time"
 
@@ -43,7 +44,34 @@ func needsConfig(c rtmpchunk.Codec) bool {
 }
 
 // box makes a box of a configuration as it is.
-func box(name string, b []byte) mp4.Box {
+func box(name string, b []byte) []byte {
+	out := binary.BigEndian.AppendUint32(make([]byte, 0, boxHeader+len(b)), uint32(boxHeader+len(b)))
+	return append(append(out, name...), b...)
+}
+
+// visual is a VisualSampleEntry (ISO/IEC 14496-12, 12.1.3) with a configuration's box.
+func visual(name string, width, height int, config []byte) *mp4.UnknownBox {
+	b := make([]byte, 78)
+	b[7] = 1 // data reference
+	binary.BigEndian.PutUint16(b[24:], uint16(width))
+	binary.BigEndian.PutUint16(b[26:], uint16(height))
+	binary.BigEndian.PutUint32(b[28:], 72<<16) // dots per inch
+	binary.BigEndian.PutUint32(b[32:], 72<<16)
+	b[41] = 1 // frame a sample
+	binary.BigEndian.PutUint16(b[74:], 24)
+	binary.BigEndian.PutUint16(b[76:], 0xffff)
+	b = append(b, config...)
+	return mp4.CreateUnknownBox(name, uint64(boxHeader+len(b)), b)
+}
+
+// sound is an AudioSampleEntry (12.2.3).
+func sound(name string, channels uint16, rate int, config []byte) *mp4.UnknownBox {
+	b := make([]byte, 28)
+	b[7] = 1
+	binary.BigEndian.PutUint16(b[16:], channels)
+	binary.BigEndian.PutUint16(b[18:], 16)
+	binary.BigEndian.PutUint32(b[24:], uint32(min(rate, 0xffff))<<16)
+	b = append(b, config...)
 	return mp4.CreateUnknownBox(name, uint64(boxHeader+len(b)), b)
 }
 
@@ -53,20 +81,21 @@ func (c *coding) entry() (e mp4.Box, scale uint32) {
 	switch c.codec {
 	case rtmpchunk.CodecAAC:
 		rate, channels := c.aac()
-		return mp4.CreateAudioSampleEntryBox(name, channels, 16, uint16(min(rate, 0xffff)), mp4.CreateEsdsBox(c.config)), uint32(rate)
+		var esds bytes.Buffer
+		_ = mp4.CreateEsdsBox(c.config).Encode(&esds) // a buffer takes everything
+		return sound(name, channels, rate, esds.Bytes()), uint32(rate)
 	case rtmpchunk.CodecOpus:
 		dops := opusBox(c.config)
-		return mp4.CreateAudioSampleEntryBox(name, uint16(dops[1]), 16, opusScale, box("dOps", dops)), opusScale
+		return sound(name, uint16(dops[1]), opusScale, box("dOps", dops)), opusScale
 	case rtmpchunk.CodecAVC:
-		e = box("avcC", c.config)
+		return visual(name, c.width, c.height, box("avcC", c.config)), videoScale
 	case rtmpchunk.CodecHEVC:
-		e = box("hvcC", c.config)
+		return visual(name, c.width, c.height, box("hvcC", c.config)), videoScale
 	case rtmpchunk.CodecAV1:
-		e = box("av1C", c.config)
+		return visual(name, c.width, c.height, box("av1C", c.config)), videoScale
 	default:
-		e = box("vpcC", vpcConfig(c.config))
+		return visual(name, c.width, c.height, box("vpcC", vpcConfig(c.config))), videoScale
 	}
-	return mp4.CreateVisualSampleEntryBox(name, uint16(c.width), uint16(c.height), e), videoScale
 }
 
 // aacRates are the sampling rates that an AudioSpecificConfig has numbers for (ISO/IEC 14496-3, 1.6.3.4).
@@ -117,6 +146,11 @@ func vpcConfig(config []byte) []byte {
 
 // picture finds the size of the picture: from the configuration, a key frame, or what metadata said.
 func (c *coding) picture(frame []byte, meta *rtmpchunk.Metadata) {
+	defer func() { // parsers of others see what peers send
+		if recover() != nil {
+			c.width, c.height = 640, 360
+		}
+	}()
 	c.width, c.height = meta.Width, meta.Height
 	switch c.codec {
 	case rtmpchunk.CodecAVC:
@@ -148,7 +182,12 @@ func (c *coding) picture(frame []byte, meta *rtmpchunk.Metadata) {
 }
 
 // parameterSets are the NAL units of a configuration, each after its length, to be put in front of a key frame; nil if the codec has none.
-func (c *coding) parameterSets() []byte {
+func (c *coding) parameterSets() (b []byte) {
+	defer func() {
+		if recover() != nil {
+			b = nil
+		}
+	}()
 	var units [][]byte
 	var size int // bytes of a unit's length
 	switch c.codec {
@@ -171,7 +210,6 @@ func (c *coding) parameterSets() []byte {
 	default:
 		return nil
 	}
-	var b []byte
 	for _, u := range units {
 		var length [4]byte
 		binary.BigEndian.PutUint32(length[:], uint32(len(u)))

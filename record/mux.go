@@ -2,6 +2,9 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -108,7 +111,9 @@ func (m *mux) region() ([]byte, error) {
 			trak.Tkhd.Width, trak.Tkhd.Height = mp4.Fixed32(t.coding.width<<16), mp4.Fixed32(t.coding.height<<16)
 		}
 		e, _ := t.coding.entry()
-		trak.Mdia.Minf.Stbl.Stsd.AddChild(e)
+		stsd := trak.Mdia.Minf.Stbl.Stsd // AddChild would want a type of its own for each codec
+		stsd.Children = append(stsd.Children, e)
+		stsd.SampleCount++
 	}
 	if m.length > 0 {
 		init.Moov.Mvex.AddChild(&mp4.MehdBox{FragmentDuration: int64(m.length.Seconds() * float64(init.Moov.Mvhd.Timescale))})
@@ -146,10 +151,7 @@ func (m *mux) piece(now time.Duration, all bool) (b []byte, from, to time.Durati
 			if s.key || t.kind == rtmpchunk.Audio {
 				flags = mp4.SyncSampleFlags
 			}
-			full := mp4.FullSample{
-				Sample: mp4.Sample{Flags: flags, Dur: s.dur, Size: uint32(len(s.data)), CompositionTimeOffset: s.offset}, DecodeTime: s.dts, Data: s.data,
-			}
-			if err := f.AddFullSampleToTrack(full, t.id); err != nil {
+			if err := f.AddSampleToTrack(mp4.Sample{Flags: flags, Dur: s.dur, Size: uint32(len(s.data)), CompositionTimeOffset: s.offset}, t.id, s.dts); err != nil {
 				return nil, 0, 0, err
 			}
 			begin := time.Duration(s.dts) * time.Second / time.Duration(t.scale)
@@ -159,12 +161,22 @@ func (m *mux) piece(now time.Duration, all bool) (b []byte, from, to time.Durati
 		}
 	}
 	m.length = max(m.length, to)
+	f.SetTrunDataOffsets()
+	if size > math.MaxUint32-boxHeader {
+		return nil, 0, 0, fmt.Errorf("record: a fragment of %d bytes", size)
+	}
 	var out bytes.Buffer
-	out.Grow(size + 1024 + 16*size/512)
-	if err := f.Encode(&out); err != nil {
+	out.Grow(int(f.Moof.Size()) + boxHeader + size)
+	if err := f.Moof.Encode(&out); err != nil {
 		return nil, 0, 0, err
 	}
-	return out.Bytes(), from, to, nil
+	b = append(binary.BigEndian.AppendUint32(out.Bytes(), uint32(boxHeader+size)), "mdat"...)
+	for _, list := range lists {
+		for _, s := range list {
+			b = append(b, s.data...)
+		}
+	}
+	return b, from, to, nil
 }
 
 // picture is an MP4 file of one key frame.

@@ -13,6 +13,7 @@ import (
 const (
 	// maxWaiting is how much may wait for a slow disk: at 4 Mbit/s of both parties more than a minute.
 	maxWaiting   = 32 << 20
+	wakeAt       = 4 << 20 // bytes that do not wait for the next fragment's time
 	fragmentTime = time.Second
 	headEvery    = 10 * time.Second
 	witnessEvery = 30 * time.Second
@@ -98,6 +99,9 @@ func (r *Recording) post(j job) {
 	} else {
 		r.waiting += j.size()
 		r.queue = append(r.queue, j)
+	}
+	if r.failed == nil && r.waiting < wakeAt { // a wake-up a frame would cost more than the frame
+		return
 	}
 	select {
 	case r.wake <- struct{}{}:

@@ -13,5 +13,6 @@ func newBench(s streams) *cobra.Command {
 	cmd.AddCommand(newBenchRmcat(s))
 	cmd.AddCommand(newBenchProxy(s))
 	cmd.AddCommand(newBenchSignaling(s))
+	cmd.AddCommand(newBenchRecord(s))
 	return cmd
 }

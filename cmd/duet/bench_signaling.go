@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/metrics"
 	"slices"
 	"strings"
 	"sync"
@@ -388,12 +387,4 @@ func (p *benchPair) call(ctx context.Context, b *benchTimes) {
 			}
 		}
 	}
-}
-
-// cpuTime is what this process has used, as the runtime counts it: at collections.
-func cpuTime() time.Duration {
-	runtime.GC()
-	samples := []metrics.Sample{{Name: "/cpu/classes/total:cpu-seconds"}, {Name: "/cpu/classes/idle:cpu-seconds"}}
-	metrics.Read(samples)
-	return time.Duration((samples[0].Value.Float64() - samples[1].Value.Float64()) * float64(time.Second))
 }

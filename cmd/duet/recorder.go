@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"crypto/ed25519"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"duet/record"
 )
@@ -13,6 +16,8 @@ import (
 type recordConfig struct {
 	sync       string   // record.SyncMode
 	recipients []string // recordings are sealed to them
+	s3         string   // s3://BUCKET/PREFIX that finished ones are copied to
+	endpoint   string   // HOST[:PORT] of it
 }
 
 const (
@@ -56,11 +61,48 @@ func (s *server) openRecorder() error {
 		cfg.log.Error("recordings that were interrupted can't all be ended; it is tried again at the next start", "error", err)
 	}
 	s.keeper = k
+	return s.openUploader()
+}
+
+// Where credentials of the S3 interface come from.
+const (
+	s3AccessEnv = "DUET_S3_ACCESS_KEY"
+	s3SecretEnv = "DUET_S3_SECRET_KEY"
+)
+
+// openUploader makes what copies finished recordings elsewhere, if that is wanted.
+func (s *server) openUploader() error {
+	cfg := &s.cfg.record
+	if cfg.s3 == "" {
+		return nil
+	}
+	bucket, prefix, err := record.ParseUpload(cfg.s3)
+	if err != nil {
+		return misuse{err}
+	}
+	access, secret := os.Getenv(s3AccessEnv), os.Getenv(s3SecretEnv)
+	if cfg.endpoint == "" || access == "" || secret == "" {
+		return withHint(misusef("--record-s3 needs --record-s3-endpoint, and credentials in %s and %s", s3AccessEnv, s3SecretEnv), "for example: --record-s3-endpoint s3.example.org")
+	}
+	plain := strings.HasPrefix(cfg.endpoint, "http://")
+	s.uploader, err = record.NewUploader(record.UploadConfig{
+		Endpoint: strings.TrimPrefix(strings.TrimPrefix(cfg.endpoint, "http://"), "https://"), Bucket: bucket, Prefix: prefix, AccessKey: access, SecretKey: secret, Plain: plain,
+		Logger: s.cfg.log,
+	})
+	return err
+}
+
+// upload copies finished recordings until ctx ends.
+func (s *server) upload(ctx context.Context) error {
+	s.uploader.Run(ctx, filepath.Join(s.cfg.data, recordDir))
 	return nil
 }
 
 // tellRecorded brings what the recorder tells to signaling.
 func (s *server) tellRecorded(st recordStatus) {
+	if st.Closed && s.uploader != nil {
+		s.uploader.Wake()
+	}
 	switch {
 	case s.calls != nil:
 		s.calls.records.note(st)

@@ -60,6 +60,8 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 	f.StringVar(&cfg.calls.settings.Record, "record", desk.RecordNever, "policy of calls whose queue has none: never, on-request, always or must")
 	f.StringVar(&cfg.record.sync, "record-sync", string(record.SyncAlways), "always: recordings are synced every second; never: when the system likes")
 	f.StringSliceVar(&cfg.record.recipients, "record-recipient", nil, "public key of age, age1…, that recordings are sealed to: this server can't read them back; may be repeated")
+	f.StringVar(&cfg.record.s3, "record-s3", "", "s3://BUCKET/PREFIX that finished recordings are copied to; the local copy stays")
+	f.StringVar(&cfg.record.endpoint, "record-s3-endpoint", "", "HOST[:PORT] of its S3 interface; credentials come from "+s3AccessEnv+" and "+s3SecretEnv)
 	f.StringVar(&show, "show", "live/demo", "stream whose URLs are shown on a terminal")
 	return cmd
 }

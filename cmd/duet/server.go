@@ -59,19 +59,20 @@ const (
 
 // server is everything that `duet serve` runs.
 type server struct {
-	cfg     serverConfig
-	secrets *secrets
-	relay   *relay.Server
-	rtmp    *gateway.RTMP
-	http    *http.Server
-	rtmpLn  net.Listener
-	rtmpsLn net.Listener
-	httpLn  net.Listener
-	told    addresses     // what clients are told
-	changed chan struct{} // the relay's sessions have changed
-	calls   *calls        // nil: signaling is not here
-	link    *store.Store  // of a relay alone: what it meets signaling over
-	keeper  *keeper       // of recordings, where the relay is
+	cfg      serverConfig
+	secrets  *secrets
+	relay    *relay.Server
+	rtmp     *gateway.RTMP
+	http     *http.Server
+	rtmpLn   net.Listener
+	rtmpsLn  net.Listener
+	httpLn   net.Listener
+	told     addresses        // what clients are told
+	changed  chan struct{}    // the relay's sessions have changed
+	calls    *calls           // nil: signaling is not here
+	link     *store.Store     // of a relay alone: what it meets signaling over
+	keeper   *keeper          // of recordings, where the relay is
+	uploader *record.Uploader // nil: recordings stay here
 }
 
 // newServer opens the data directory and the sockets. Serve then runs it, Close lets go of it unserved.
@@ -304,6 +305,9 @@ func (s *server) serve(ctx context.Context) error {
 			me := relayReport{Relay: s.cfg.calls.name(), Life: rand.Text(), UDP: s.told.UDP, Key: s.secrets.key.Public().Text(), Tokens: s.secrets.tokens.Current()}
 			return errors.Join(serveRelay(ctx, s.link, s.relay, s.keeper, s.changed, me, s.cfg.log), s.link.Close())
 		})
+	}
+	if s.uploader != nil {
+		start("upload", func() error { return s.upload(ctx) })
 	}
 	if s.calls != nil {
 		start("signaling", func() error { return s.calls.run(ctx) })
