@@ -69,10 +69,11 @@ type calls struct {
 func openCalls(ctx context.Context, cfg callsConfig, data string, sec *secrets, log *slog.Logger, makeMedia func(*calls) mediaSide) (c *calls, err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeOpen)
 	defer cancel()
-	c = &calls{cfg: cfg, log: log}
+	made := &calls{cfg: cfg, log: log}
+	c = made
 	defer func() {
 		if err != nil {
-			c.close()
+			made.close()
 		}
 	}()
 	if c.store, err = openStore(ctx, cfg, data, log); err != nil {

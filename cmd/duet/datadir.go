@@ -73,7 +73,7 @@ func secretBytes(dir, name string, size int, create bool) ([]byte, error) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return nil, withHint(fmt.Errorf("can't read a secret: %w", err), "the data directory belongs to the user that runs `duet serve`")
 	case !create:
-		return nil, withHint(fmt.Errorf("%s does not exist", path), "`duet serve --data %s` makes it on its first start; --data names another directory", dir)
+		return nil, withHint(fmt.Errorf("%s: %w", path, fs.ErrNotExist), "`duet serve --data %s` makes it on its first start; --data names another directory", dir)
 	}
 	b = make([]byte, size)
 	if _, err := rand.Read(b); err != nil {
