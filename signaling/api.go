@@ -82,6 +82,7 @@ type route struct {
 	pattern string      // as http.ServeMux has it
 	summary string      // for the OpenAPI document
 	open    bool        // to anybody, within limits
+	ticket  bool        // open, and the URL says who may: limited are those that say nothing
 	scope   auth.Scope  // of an API key that may
 	roles   []desk.Role // of users who may; an admin may everything
 	request any         // a value of the body's type; nil: none
@@ -136,7 +137,11 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, route *route) {
 }
 
 func (x *exchange) run(route *route) (any, error) {
-	if route.open {
+	if route.ticket {
+		if x.limit.spent(x.client.String()) {
+			return nil, errTooMany
+		}
+	} else if route.open {
 		if !x.limit.allow(x.client.String()) {
 			return nil, errTooMany
 		}

@@ -269,12 +269,13 @@ func (a *API) redeem(text, call string, now time.Time) error {
 }
 
 func getRecordingMedia(x *exchange) (any, error) {
-	lib, err := x.recordings()
-	if err != nil {
-		return nil, err
-	}
 	q := x.r.URL.Query()
 	if err := x.redeem(q.Get("ticket"), x.id(), time.Now()); err != nil {
+		x.limit.allow(x.client.String())
+		return nil, err
+	}
+	lib, err := x.recordings()
+	if err != nil {
 		return nil, err
 	}
 	part := 1
