@@ -57,6 +57,16 @@ func (m *memory) Open(name string) (File, error) {
 	return f, nil
 }
 
+func (m *memory) OpenRead(name string) (File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.files[filepath.ToSlash(name)]
+	if f == nil {
+		return nil, fs.ErrNotExist
+	}
+	return f, nil
+}
+
 func (m *memory) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

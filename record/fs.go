@@ -12,6 +12,8 @@ type FS interface {
 	MkdirAll(dir string) error
 	// Open opens a file for reading and writing, and makes it if it is not there.
 	Open(name string) (File, error)
+	// OpenRead opens a file for reading, which has to be there.
+	OpenRead(name string) (File, error)
 	ReadFile(name string) ([]byte, error)
 	ReadDir(dir string) ([]fs.DirEntry, error)
 	Remove(name string) error
@@ -43,6 +45,15 @@ func (Disk) MkdirAll(dir string) error { return os.MkdirAll(dir, dirMode) }
 // Open opens a file for reading and writing.
 func (Disk) Open(name string) (File, error) {
 	f, err := os.OpenFile(filepath.Clean(name), os.O_RDWR|os.O_CREATE, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	return diskFile{f}, nil
+}
+
+// OpenRead opens a file for reading.
+func (Disk) OpenRead(name string) (File, error) {
+	f, err := os.Open(filepath.Clean(name))
 	if err != nil {
 		return nil, err
 	}

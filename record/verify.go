@@ -134,6 +134,7 @@ type verifier struct {
 	last   string          // hash of the last line of the newest part
 	chains []*checkedChain
 	rec    string // the recording's name, of the part at hand
+	buf    []byte // a piece
 }
 
 func (v *verifier) find(f *Finding) {

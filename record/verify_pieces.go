@@ -29,7 +29,7 @@ func (v *verifier) pieces(c *checkedChain) {
 		byFile[l.File] = append(byFile[l.File], l)
 	}
 	for _, name := range names {
-		b, err := readFile(v.o.FS, v.dir, name)
+		f, err := v.o.FS.OpenRead(filepath.Join(v.dir, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			list := byFile[name]
 			v.find(&Finding{File: name, From: ms(list[0].From), To: ms(list[len(list)-1].To), Text: "it is missing"})
@@ -38,7 +38,10 @@ func (v *verifier) pieces(c *checkedChain) {
 			v.find(&Finding{File: name, Text: err.Error()})
 			continue
 		}
-		v.file(name, b, byFile[name])
+		err = v.file(name, f, byFile[name])
+		if err = errors.Join(err, f.Close()); err != nil {
+			v.find(&Finding{File: name, Text: err.Error()})
+		}
 	}
 	for _, l := range c.links {
 		if l != nil && l.Kind == KindFragment {
@@ -49,38 +52,70 @@ func (v *verifier) pieces(c *checkedChain) {
 
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// file checks one file. Where a piece is not in its place, it looks for it elsewhere, so that it can say what was done.
-func (v *verifier) file(name string, b []byte, links []*Link) {
+// file checks one file, piece by piece. Where a piece is not in its place, it looks for it elsewhere, so that it can say what was done.
+func (v *verifier) file(name string, f File, links []*Link) error {
+	size, err := f.Size()
+	if err != nil {
+		return err
+	}
 	var init *Link
 	var list []*Link // pieces, in order
-	at := int64(0)
+	start := int64(0)
 	for _, l := range links {
 		if l.Kind == KindInit && len(l.Init) > 0 {
 			init = l
-			at = max(at, l.Size)
+			start = max(start, l.Size)
 			continue
 		}
 		list = append(list, l)
 	}
 	if init != nil {
-		v.region(name, b, init)
+		want, err := padInit(init.Init)
+		if err != nil || hashOf(want) != init.SHA256 || !v.holds(f, size, init) {
+			v.find(&Finding{File: name, Text: "the description of the tracks, at its beginning, was changed"})
+		}
 	}
-	start := at
-	end := at
+	end := start
 	var wrong []int
 	for i, l := range list {
-		if l.Offset+l.Size > int64(len(b)) || hashOf(b[l.Offset:l.Offset+l.Size]) != l.SHA256 {
+		if !v.holds(f, size, l) {
 			wrong = append(wrong, i)
 		}
 		end = max(end, l.Offset+l.Size)
 	}
 	if len(wrong) == 0 {
-		if over := int64(len(b)) - end; over > 0 {
+		if over := size - end; over > 0 {
 			v.find(&Finding{File: name, From: lastTo(list), To: lastTo(list), Text: fmt.Sprintf("%d bytes follow that were not recorded", over)})
 		}
-		return
+		return nil
+	}
+	if size > maxPiece {
+		for _, i := range wrong {
+			v.find(&Finding{File: name, From: ms(list[i].From), To: ms(list[i].To), Text: "this piece was changed, moved or cut out"})
+		}
+		return nil
+	}
+	b, err := readFile(v.o.FS, v.dir, name)
+	if err != nil {
+		return err
 	}
 	v.explain(name, b, start, list, wrong)
+	return nil
+}
+
+// holds reports whether a piece is in its place.
+func (v *verifier) holds(f File, size int64, l *Link) bool {
+	if l.Offset+l.Size > size {
+		return false
+	}
+	if int64(cap(v.buf)) < l.Size {
+		v.buf = make([]byte, l.Size)
+	}
+	b := v.buf[:l.Size]
+	if _, err := f.ReadAt(b, l.Offset); err != nil {
+		return false
+	}
+	return hashOf(b) == l.SHA256
 }
 
 func lastTo(list []*Link) time.Duration {
@@ -88,13 +123,6 @@ func lastTo(list []*Link) time.Duration {
 		return 0
 	}
 	return ms(list[len(list)-1].To)
-}
-
-func (v *verifier) region(name string, b []byte, l *Link) {
-	want, err := padInit(l.Init)
-	if err != nil || hashOf(want) != l.SHA256 || int64(len(b)) < l.Size || hashOf(b[:l.Size]) != l.SHA256 {
-		v.find(&Finding{File: name, Text: "the description of the tracks, at its beginning, was changed"})
-	}
 }
 
 // explain says what became of pieces that are not in their places.
