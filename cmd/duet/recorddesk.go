@@ -31,6 +31,7 @@ type orderedCall struct {
 	known  uint64 // number of the last event in events
 	upto   uint64 // that the recorder has
 	total  uint64 // events of the call so far
+	shots  int    // snapshots among events
 }
 
 const (
@@ -117,7 +118,7 @@ func (d *recordDesk) orders(ctx context.Context) recordOrders {
 				d.log.Warn("what became of a call can't be read for its recording; it is tried again", "call", o.order.Call, "error", err)
 			}
 		}
-		o.order.Events = nil
+		o.order.Events, o.order.Shots = nil, max(o.order.Shots, o.shots) // the last one may have come just before the end
 		for i := range o.events {
 			if o.events[i].N > o.upto {
 				o.order.Events = o.events[i:]
@@ -169,6 +170,9 @@ func (d *recordDesk) read(ctx context.Context, o *orderedCall, upto uint64) erro
 				continue
 			}
 			o.known = p.N
+			if p.Kind == "record.snapshot" {
+				o.shots++
+			}
 			o.events = append(o.events, eventOf(&p))
 		}
 		o.read = e.Seq
