@@ -50,6 +50,9 @@ type demoParty struct {
 	whole     chan struct{} // closed when as much was played as the clip has
 }
 
+// demoDelay is how long a frame is waited for: every one is compared, also on a machine that has much else to do.
+const demoDelay = 3 * time.Second
+
 // maxDemoEvents is more than there are.
 const maxDemoEvents = 1000
 
@@ -61,7 +64,7 @@ func (d *demoRun) join(ctx context.Context, name, role string) (*demoParty, erro
 		return nil, err
 	}
 	p := &demoParty{c: c, events: make(chan timed, maxDemoEvents), ended: make(chan error, 1), whole: make(chan struct{})}
-	p.h = &headless{c: c, name: name, maxDelay: time.Second, tell: p.teller(d.rep), sent: p.keepSent, got: p.keepGot}
+	p.h = &headless{c: c, name: name, maxDelay: demoDelay, tell: p.teller(d.rep), sent: p.keepSent, got: p.keepGot}
 	d.parties = append(d.parties, p)
 	go p.follow(ctx)
 	return p, nil

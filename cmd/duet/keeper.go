@@ -205,9 +205,9 @@ func (k *keeper) end(call string, c *keptCall, reason string) {
 		return
 	}
 	c.ending = true
-	upto := c.upto
+	upto, well := c.upto, c.failed == ""
 	k.ends.Go(func() {
-		if c.failed == "" {
+		if well {
 			t := time.NewTimer(pumpsAfter)
 			<-t.C
 		}
