@@ -10,7 +10,7 @@ CORE = ./crypto/... ./fec/... ./rtmpchunk/... ./transport/... ./bench/netem/...
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz wasm ffmpeg kills worlds compare demo clip check long
+.PHONY: help build test race lint fmt fuzz wasm ffmpeg web browser kills worlds compare demo clip check long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,14 @@ wasm: ## core packages build for the browser
 
 ffmpeg: ## the tests that need ffmpeg
 	$(GO) test -count=1 -tags ffmpeg ./gateway/... ./cmd/duet/...
+
+web: ## the wasm of the browser SDK anew; needs node
+	web/build.sh
+
+browser: ## the SDK in Chromium; needs node and Chromium. About 40 s
+	web/build.sh --check
+	cd web/e2e && npm ci --silent --no-audit --no-fund && npm run -s types && npm run -s unit
+	cd web/e2e && node --test --test-concurrency=1 --test-name-pattern="picture and sound|blocked from the beginning|server restarts|expired" sdk.js
 
 kills: ## servers are killed in mid-call, and while 2,000 callers race for agents; about a minute
 	DUET_CALLERS=2000 DUET_KILLS=20 DUET_RECORD_KILLS=5 $(GO) test -count=1 -v -run 'TestServerKilled|TestCrowd|TestRecordingsKilled' ./cmd/duet

@@ -35,10 +35,13 @@ type row struct {
 var table = []row{
 	{dir: "."},
 	{dir: "cmd/duet", imports: []string{
-		"bench", "web", "gateway", "signaling", "signaling/client", "signaling/hook", "signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
+		"bench", "bench/load", "web", "gateway", "gateway/carrier", "signaling", "signaling/client", "signaling/hook", "signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
 	{dir: "bench", imports: []string{"client", "relay", "relay/udp", "transport", "transport/transporttest", "transport/wire", "bench/netem", "bench/tcp", "rtmpchunk", "fec", "crypto"}},
+	{dir: "bench/load", imports: []string{"relay", "relay/udp", "transport", "transport/wire", "rtmpchunk", "crypto"}},
 	{dir: "bench/laws", imports: []string{"signaling/desk"}},
 	{dir: "web"},
+	{dir: "web/wasm", imports: []string{"web/endpoint", "crypto"}},
+	{dir: "gateway/carrier"},
 	{dir: "gateway", imports: []string{"rtmpchunk", "crypto"}},
 	{dir: "signaling", imports: []string{"signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "crypto"}},
 	{dir: "signaling/hook", imports: []string{"signaling/office", "signaling/store", "signaling/desk"}},
@@ -52,6 +55,7 @@ var table = []row{
 	{dir: "relay/udp"},
 	{dir: "signaling/desk", core: true, std: []string{"encoding/json"}}, // its events are JSON; it is no part of the wasm
 	{dir: "transport/transporttest", core: true, imports: []string{"transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
+	{dir: "web/endpoint", core: true, imports: []string{"transport", "transport/wire", "rtmpchunk", "crypto"}},
 	{dir: "transport", core: true, imports: []string{"transport/wire", "rtmpchunk", "fec", "crypto"}},
 	{dir: "transport/wire", core: true},
 	{dir: "bench/netem", core: true},

@@ -105,7 +105,7 @@ func TestPushRenditions(t *testing.T) {
 	out := filepath.Join(dir, "out.flv")
 	played := make(chan result, 1)
 	url := h.url("play", "live/a")
-	go func() { played <- duet(t.Context(), nil, "play", url, "--output", out) }()
+	go func() { played <- duet(t.Context(), nil, "play", url, "--max-delay", "5s", "--output", out) }()
 	waitFor(t, "the player", func() bool { return players(h) == 1 })
 	began := time.Now()
 	r := duet(t.Context(), nil, args...)

@@ -37,6 +37,7 @@ type serverConfig struct {
 	udp, rtmp, http string
 	rtmps           string
 	tlsCert, tlsKey string
+	webTransport    string
 	advertise       string
 	allowPlaintext  bool
 	log             *slog.Logger
@@ -68,6 +69,7 @@ type server struct {
 	rtmpsLn  net.Listener
 	httpLn   net.Listener
 	told     addresses        // what clients are told
+	browsers *browsers        // nil: none can come
 	changed  chan struct{}    // the relay's sessions have changed
 	calls    *calls           // nil: signaling is not here
 	link     *store.Store     // of a relay alone: what it meets signaling over
@@ -112,6 +114,9 @@ func (s *server) open() (err error) {
 		if err := s.openCalls(mux); err != nil {
 			return err
 		}
+	}
+	if err := s.openBrowsers(mux); err != nil {
+		return err
 	}
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: httpHeaderTimeout, ErrorLog: slog.NewLogLogger(cfg.log.Handler(), slog.LevelDebug)}
 	return s.tell()
@@ -216,7 +221,7 @@ func (c *serverConfig) check() error {
 	if c.udp == "" {
 		return withHint(misusef("--udp can't be empty: it is what pushers and players use"), "--udp %s is the default", defaultUDP)
 	}
-	if (c.rtmps != "") != (c.tlsCert != "" && c.tlsKey != "") {
+	if (c.tlsCert == "") != (c.tlsKey == "") || c.rtmps != "" && c.tlsCert == "" {
 		return withHint(misusef("RTMPS needs --rtmps, --tls-cert and --tls-key together"), "for example: --rtmps :1936 --tls-cert cert.pem --tls-key key.pem")
 	}
 	if c.advertise != "" {
@@ -312,6 +317,9 @@ func (s *server) serve(ctx context.Context) error {
 	if s.calls != nil {
 		start("signaling", func() error { return s.calls.run(ctx) })
 	}
+	if s.browsers != nil && s.browsers.sock != nil {
+		start("WebTransport", func() error { return s.browsers.serve(ctx) })
+	}
 	if s.rtmpLn != nil {
 		start("RTMP", func() error { return s.rtmp.Serve(ctx, s.rtmpLn) })
 	}
@@ -322,7 +330,7 @@ func (s *server) serve(ctx context.Context) error {
 		start("HTTP", func() error { return s.serveHTTP(ctx) })
 	}
 	wg.Wait()
-	return errors.Join(append(errs, s.closeRecorder())...)
+	return errors.Join(append(errs, s.browsers.close(), s.closeRecorder())...)
 }
 
 func (s *server) serveHTTP(ctx context.Context) error {
@@ -348,6 +356,7 @@ func (s *server) close() {
 		}
 	}
 	_ = s.closeRecorder() // nothing was recorded yet
+	_ = s.browsers.close()
 	if s.calls != nil {
 		s.calls.close()
 	}
