@@ -149,15 +149,15 @@ func (c *calls) guard(cfg *serverConfig) error {
 	if c.hasUsers() {
 		return nil
 	}
-	if cfg.calls.devOpen {
-		if !loopback(cfg.http) {
-			c.log.Warn("--dev-open: anybody who reaches this server is whoever they say, an admin too", "http", cfg.http)
+	for flag, addr := range map[string]string{"--http": cfg.http, "--https": cfg.https} {
+		switch {
+		case addr == "" || loopback(addr):
+		case cfg.calls.devOpen:
+			c.log.Warn("--dev-open: anybody who reaches this server is whoever they say, an admin too", "address", addr)
+		default:
+			return withHint(misusef("%s %s is not on loopback, and nobody is set up: anybody could be an agent or an admin", flag, addr),
+				"make an admin first: duet user add NAME --role admin --data %s; or accept it for a trial with --dev-open", cfg.data)
 		}
-		return nil
-	}
-	if !loopback(cfg.http) {
-		return withHint(misusef("--http %s is not on loopback, and nobody is set up: anybody could be an agent or an admin", cfg.http),
-			"make an admin first: duet user add NAME --role admin --data %s; or accept it for a trial with --dev-open", cfg.data)
 	}
 	return nil
 }

@@ -75,3 +75,18 @@ func (b *browsers) close() error {
 	}
 	return nil
 }
+
+// openHTTPS opens the port for browsers of other machines.
+func (s *server) openHTTPS() error {
+	l, err := listen(s.cfg.https, "--https")
+	if l == nil {
+		return err
+	}
+	s.httpsLn = l
+	cert, err := tls.LoadX509KeyPair(s.cfg.tlsCert, s.cfg.tlsKey)
+	if err != nil {
+		return withHint(fmt.Errorf("HTTPS: %w", err), "--tls-cert and --tls-key name PEM files")
+	}
+	s.httpsLn = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	return nil
+}

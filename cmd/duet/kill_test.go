@@ -138,7 +138,7 @@ func (s *killable) start() {
 // run starts it with options.
 func (s *killable) run(options ...string) {
 	s.t.Helper()
-	cmd := program(s.t, append([]string{"serve"}, options...)...)
+	cmd := program(s.t, append([]string{"serve", "--webtransport", ""}, options...)...)
 	var out output
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {

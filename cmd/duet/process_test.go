@@ -82,7 +82,7 @@ func TestSignals(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var served, said [3]output
-	serve := program(t, "serve", "--data", dir, "--udp", "127.0.0.1:0", "--rtmp", "", "--http", "127.0.0.1:0")
+	serve := program(t, "serve", "--data", dir, "--udp", "127.0.0.1:0", "--rtmp", "", "--http", "127.0.0.1:0", "--webtransport", "")
 	serve.Stdout, serve.Stderr = &served[0], &said[0]
 	if err := serve.Start(); err != nil {
 		t.Fatal(err)

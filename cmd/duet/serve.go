@@ -44,8 +44,9 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 	f.StringVar(&cfg.rtmp, "rtmp", defaultRTMP, "address for RTMP, '' for none")
 	f.StringVar(&cfg.rtmps, "rtmps", "", "address for RTMPS, needs --tls-cert and --tls-key")
 	f.StringVar(&cfg.http, "http", defaultHTTP, "address for HTTP, '' for none")
+	f.StringVar(&cfg.https, "https", "", "address for HTTPS, needs --tls-cert and --tls-key: browsers give camera and microphone to it alone, but for localhost")
 	f.StringVar(&cfg.webTransport, "webtransport", defaultWebTransport, "address for browsers over QUIC, '' for none; they have the WebSocket of --http besides")
-	f.StringVar(&cfg.tlsCert, "tls-cert", "", "certificate for RTMPS and WebTransport, a PEM file")
+	f.StringVar(&cfg.tlsCert, "tls-cert", "", "certificate for HTTPS, WebTransport and RTMPS, a PEM file")
 	f.StringVar(&cfg.tlsKey, "tls-key", "", "its private key, a PEM file")
 	f.StringVar(&cfg.advertise, "advertise", "", "HOST[:PORT] that clients reach this server at, where it is behind NAT or in a container")
 	f.BoolVar(&cfg.allowPlaintext, "allow-plaintext", false, "allow RTMP and HTTP-FLV, which are not encrypted, off loopback")
@@ -81,6 +82,9 @@ func (s *server) print(w io.Writer, show string) {
 	}
 	if s.httpLn != nil {
 		fmt.Fprintf(w, "http   %s\n", s.httpLn.Addr())
+	}
+	if s.httpsLn != nil {
+		fmt.Fprintf(w, "https  %s\n", s.httpsLn.Addr())
 	}
 	if s.browsers != nil && s.browsers.sock != nil {
 		fmt.Fprintf(w, "quic   %s  browsers\n", s.browsers.sock.LocalAddr())

@@ -14,7 +14,7 @@ func TestServeRefuses(t *testing.T) {
 	t.Parallel()
 	h := startServer(t, nil)
 	other := t.TempDir()
-	free := []string{"--udp", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0"}
+	free := []string{"--udp", "127.0.0.1:0", "--rtmp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--webtransport", ""}
 	for name, test := range map[string]struct {
 		args []string
 		code int
@@ -25,6 +25,7 @@ func TestServeRefuses(t *testing.T) {
 		"http port in use":  {[]string{"--http", h.srv.told.HTTP}, exitFailed, "--http HOST:PORT"},
 		"rtmp off loopback": {[]string{"--rtmp", "0.0.0.0:0"}, exitMisuse, "--allow-plaintext"},
 		"flv off loopback":  {[]string{"--http", ":0"}, exitMisuse, "--allow-plaintext"},
+		"https without key": {[]string{"--https", "127.0.0.1:0"}, exitMisuse, "--tls-cert"},
 		"no udp":            {[]string{"--udp", ""}, exitMisuse, "--udp"},
 		"rtmps without key": {[]string{"--rtmps", "127.0.0.1:0"}, exitMisuse, "--tls-cert"},
 		"an odd address":    {[]string{"--udp", "nonsense"}, exitFailed, "127.0.0.1:0"},
@@ -52,7 +53,7 @@ func TestServe(t *testing.T) {
 	out, errOut := &output{}, &output{}
 	done := make(chan int, 1)
 	go func() {
-		done <- run(ctx, []string{"serve", "--data", data, "--udp", "127.0.0.1:0", "--rtmp", "", "--http", "127.0.0.1:0", "--advertise", "calls.example:7777"},
+		done <- run(ctx, []string{"serve", "--data", data, "--udp", "127.0.0.1:0", "--rtmp", "", "--http", "127.0.0.1:0", "--webtransport", "127.0.0.1:0", "--advertise", "calls.example:7777"},
 			strings.NewReader(""), out, errOut)
 	}()
 	waitFor(t, "the server's start", func() bool { return strings.Contains(out.String(), "data ") })

@@ -38,6 +38,7 @@ type serverConfig struct {
 	rtmps           string
 	tlsCert, tlsKey string
 	webTransport    string
+	https           string // needs tlsCert
 	advertise       string
 	allowPlaintext  bool
 	log             *slog.Logger
@@ -68,6 +69,7 @@ type server struct {
 	rtmpLn   net.Listener
 	rtmpsLn  net.Listener
 	httpLn   net.Listener
+	httpsLn  net.Listener
 	told     addresses        // what clients are told
 	browsers *browsers        // nil: none can come
 	changed  chan struct{}    // the relay's sessions have changed
@@ -100,6 +102,9 @@ func (s *server) open() (err error) {
 		return err
 	}
 	if s.httpLn, err = listen(cfg.http, "--http"); err != nil {
+		return err
+	}
+	if err := s.openHTTPS(); err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
@@ -221,6 +226,9 @@ func (c *serverConfig) check() error {
 	if c.udp == "" {
 		return withHint(misusef("--udp can't be empty: it is what pushers and players use"), "--udp %s is the default", defaultUDP)
 	}
+	if c.https != "" && (c.tlsCert == "" || c.http == "") {
+		return withHint(misusef("--https needs --tls-cert, --tls-key and --http"), "for example: --https :443 --tls-cert cert.pem --tls-key key.pem; --http may stay on loopback")
+	}
 	if (c.tlsCert == "") != (c.tlsKey == "") || c.rtmps != "" && c.tlsCert == "" {
 		return withHint(misusef("RTMPS needs --rtmps, --tls-cert and --tls-key together"), "for example: --rtmps :1936 --tls-cert cert.pem --tls-key key.pem")
 	}
@@ -327,13 +335,16 @@ func (s *server) serve(ctx context.Context) error {
 		start("RTMPS", func() error { return s.rtmp.Serve(ctx, s.rtmpsLn) })
 	}
 	if s.httpLn != nil {
-		start("HTTP", func() error { return s.serveHTTP(ctx) })
+		start("HTTP", func() error { return s.serveHTTP(ctx, s.httpLn) })
+	}
+	if s.httpsLn != nil {
+		start("HTTPS", func() error { return s.serveHTTP(ctx, s.httpsLn) })
 	}
 	wg.Wait()
 	return errors.Join(append(errs, s.browsers.close(), s.closeRecorder())...)
 }
 
-func (s *server) serveHTTP(ctx context.Context) error {
+func (s *server) serveHTTP(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() {
 		patience, cancel := context.WithTimeout(context.Background(), httpPatience)
 		defer cancel()
@@ -342,7 +353,7 @@ func (s *server) serveHTTP(ctx context.Context) error {
 		}
 	})
 	defer stop()
-	if err := s.http.Serve(s.httpLn); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil
@@ -350,7 +361,7 @@ func (s *server) serveHTTP(ctx context.Context) error {
 
 // close lets go of listeners that are not served.
 func (s *server) close() {
-	for _, l := range []net.Listener{s.rtmpLn, s.rtmpsLn, s.httpLn} {
+	for _, l := range []net.Listener{s.rtmpLn, s.rtmpsLn, s.httpLn, s.httpsLn} {
 		if l != nil {
 			_ = l.Close()
 		}
