@@ -93,8 +93,10 @@ func TestRecordingsKilled(t *testing.T) {
 			if i > 0 {
 				name = fmt.Sprintf("media.%d.mp4", i+1)
 			}
-			if tracks := bodies(t, filepath.Join(folder, name)); p.Length > time.Second && len(tracks) != 4 {
-				t.Errorf("%s plays %d tracks", p.Recording, len(tracks))
+			if p.Length > time.Second { // else it was killed before there was much
+				if tracks := bodies(t, filepath.Join(folder, name)); len(tracks) != 4 {
+					t.Errorf("%s plays %d tracks", p.Recording, len(tracks))
+				}
 			}
 			parts++
 		}
