@@ -95,8 +95,8 @@ func TestRecordingsKilled(t *testing.T) {
 			if i > 0 {
 				name = fmt.Sprintf("media.%d.mp4", i+1)
 			}
-			if p.Length > time.Second { // else it was killed before there was much
-				if tracks := bodies(t, filepath.Join(folder, name)); len(tracks) != 4 {
+			if p.Length > 0 { // who was not back in time has no track
+				if tracks := bodies(t, filepath.Join(folder, name)); len(tracks) == 0 || i == 0 && len(tracks) != 4 {
 					t.Errorf("%s plays %d tracks", p.Recording, len(tracks))
 				}
 			}
