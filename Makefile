@@ -47,7 +47,7 @@ browser: ## the SDK and the pages in Chromium; needs node and Chromium. About tw
 	web/build.sh --check
 	cd web/e2e && npm ci --silent --no-audit --no-fund && npm run -s types && npm run -s unit
 	cd web/e2e && npm run -s pages
-	cd web/e2e && node --test --test-concurrency=1 --test-name-pattern="picture and sound|blocked from the beginning|server restarts|expired" sdk.js
+	cd web/e2e && node --test --test-concurrency=1 --test-name-pattern="over a WebSocket|blocked from the beginning|server restarts|expired" sdk.js
 
 kills: ## servers are killed in mid-call, and while 2,000 callers race for agents; about a minute
 	DUET_CALLERS=2000 DUET_KILLS=20 DUET_RECORD_KILLS=5 $(GO) test -count=1 -v -run 'TestServerKilled|TestCrowd|TestRecordingsKilled' ./cmd/duet
