@@ -166,7 +166,8 @@ func swapped(b []byte, x, y *Link) []byte {
 	return append(out, b[y.Offset+y.Size:]...)
 }
 
-// insertForeign puts a fragment of another call in.
+// insertForeign puts a fragment of another call in. Both calls show the same clip, so the piece may be one of this call byte for byte: its last
+// byte, one of a frame, makes it foreign.
 func insertForeign(t testing.TB, dir, other string, at int64) {
 	l := fragmentsOf(t, other)[2]
 	b, err := os.ReadFile(filepath.Join(other, mediaFile))
@@ -175,6 +176,7 @@ func insertForeign(t testing.TB, dir, other string, at int64) {
 	}
 	edit(t, dir, mediaFile, func(have []byte) []byte {
 		out := append(bytes.Clone(have[:at]), b[l.Offset:l.Offset+l.Size]...)
+		out[len(out)-1] ^= 1
 		return append(out, have[at:]...)
 	})
 }
