@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"duet/signaling/desk"
@@ -48,6 +49,9 @@ func (o *Office) attempt(ctx context.Context, batch []*request) (done int, err e
 	entry := o.state.Entry(o.cfg.Node+"/"+o.life, o.batch, o.head)
 	if entry == nil {
 		o.state.Rollback()
+		if refusal(answers) && o.overtaken(ctx) {
+			return 0, nil
+		}
 		o.reply(batch, answers)
 		return len(batch), nil
 	}
@@ -82,6 +86,26 @@ func (o *Office) attempt(ctx context.Context, batch []*request) (done int, err e
 	}
 	o.reply(batch, answers)
 	return len(batch), nil
+}
+
+func refusal(answers []answer) bool {
+	return slices.ContainsFunc(answers, func(a answer) bool { return a.err != nil })
+}
+
+// overtaken applies what other servers have appended meanwhile, and reports whether there was something: a refusal by a state that is behind the
+// log is no refusal. (What is not refused is appended, and an append tells.)
+func (o *Office) overtaken(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), appendTime)
+	defer cancel()
+	before := o.state.Seq
+	last, err := o.cfg.Store.Last(ctx)
+	if err == nil {
+		err = o.read(ctx, last, func(*desk.Entry) {})
+	}
+	if err != nil {
+		o.cfg.Logger.Warn("the log can't be read", "error", err)
+	}
+	return o.state.Seq > before
 }
 
 // append writes an entry behind those that the state has.

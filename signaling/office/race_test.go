@@ -25,25 +25,9 @@ func TestRace(t *testing.T) {
 	if os.Getenv("DUET_LONG") != "" {
 		callers, agents = 10_000, 50
 	}
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	defer func() {
-		srv.Shutdown()
-		srv.WaitForShutdown()
-	}()
-	if !srv.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS does not start")
-	}
-	open := func(node string) *running {
-		st, err := store.Open(t.Context(), store.Config{URL: srv.ClientURL()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return run(t, st, office.Config{Node: node, Settings: desk.Settings{CallerGrace: time.Hour, AgentGrace: time.Hour, Ring: time.Hour, Setup: time.Hour}}) // nothing but the race
-	}
+	settings := desk.Settings{CallerGrace: time.Hour, AgentGrace: time.Hour, Ring: time.Hour, Setup: time.Hour} // nothing but the race
+	url := natsURL(t)
+	open := func(node string) *running { return oneOf(t, url, node, settings) }
 	one := open("one")
 	one.do(t, desk.System(), &desk.SetQueue{Queue: desk.Queue{ID: "q", Capacity: callers}})
 	r := race{t: t, served: make(chan struct{}, callers)}
@@ -82,6 +66,45 @@ func TestRace(t *testing.T) {
 		t.Errorf("%d callers were served, %d are still in line", len(c.Served), len(c.Line))
 	}
 	t.Logf("%d callers, %d entries", callers, last)
+}
+
+// What one server was told, the other knows when it is asked: it refuses by the log's state, not by what it happened to have read of it.
+func TestRefusalIsCurrent(t *testing.T) {
+	url := natsURL(t)
+	one, two := oneOf(t, url, "one", desk.Settings{}), oneOf(t, url, "two", desk.Settings{})
+	for i := range 100 {
+		q := fmt.Sprintf("q%d", i)
+		one.do(t, desk.System(), &desk.SetQueue{Queue: desk.Queue{ID: q}})
+		two.do(t, desk.Actor{User: "carl" + q, Roles: []desk.Role{desk.Caller}}, &desk.AskQueue{Call: "c" + q, Queue: q})
+	}
+}
+
+// natsURL is a NATS server's with JetStream.
+func natsURL(t *testing.T) string {
+	t.Helper()
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	})
+	if !srv.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS does not start")
+	}
+	return srv.ClientURL()
+}
+
+// oneOf is one of the servers that share a log.
+func oneOf(t *testing.T, url, node string, settings desk.Settings) *running {
+	t.Helper()
+	st, err := store.Open(t.Context(), store.Config{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run(t, st, office.Config{Node: node, Settings: settings})
 }
 
 // race is two servers and who uses them.
