@@ -203,8 +203,7 @@ func (s *Store) ResetOutbox(ctx context.Context, name string, after uint64) erro
 }
 
 // Next waits for the next entry. The one before has to be settled: until then, or until its lease ends, nothing comes. It returns ctx's error, ErrClosed or
-// ErrNoOutbox; everything else it bears with, and tries again. An entry that comes at the very moment
-// at which ctx ends may be out, with nobody having it, for one lease.
+// ErrNoOutbox; everything else it bears with, and tries again.
 func (o *Outbox) Next(ctx context.Context) (*Delivery, error) {
 	joined, cancel := o.s.join(ctx)
 	defer cancel()
@@ -232,20 +231,26 @@ func (o *Outbox) Next(ctx context.Context) (*Delivery, error) {
 	}
 }
 
-// fetch asks for one entry. It returns nil without an error if there is none for a while.
+// fetch asks for one entry. It returns nil without an error if there is none for a while, or when ctx ends. A request can't be taken back: the server
+// may be about to answer it. So what nobody waits for any more is still received, and given back.
 func (o *Outbox) fetch(ctx context.Context) (*Delivery, error) {
-	ctx, cancel := o.s.during(ctx)
-	defer cancel()
-	// The request's span is told to the server, and has to be some times its heartbeat: it is not the caller's deadline, but ends with it.
-	span, end := context.WithTimeout(context.WithoutCancel(ctx), fetchSpan)
-	defer end()
-	defer context.AfterFunc(ctx, end)()
+	o.s.mu.Lock()
+	span, end := context.WithTimeout(o.s.whole.ctx, fetchSpan) // the server is told of it, and it has to be some times its heartbeat: it is not ctx's
+	o.s.mu.Unlock()
 	batch, err := o.consumer.Fetch(1, jetstream.FetchContext(span), jetstream.FetchHeartbeat(fetchBeat))
 	if err != nil {
+		end()
 		return nil, err
 	}
-	m, ok := <-batch.Messages() // it ends with span, but what has come until then is handed out: else it would stay out for a lease
-	if !ok {
+	var m jetstream.Msg
+	select {
+	case m = <-batch.Messages():
+		end()
+	case <-ctx.Done():
+		go giveBackNext(batch, end)
+		return nil, nil
+	}
+	if m == nil {
 		err := batch.Error()
 		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			err = nil
@@ -264,6 +269,14 @@ func (o *Outbox) fetch(ctx context.Context) (*Delivery, error) {
 	o.held = d
 	o.mu.Unlock()
 	return d, nil
+}
+
+// giveBackNext waits for a request's end, fetchSpan at most, and gives back what comes until then.
+func giveBackNext(batch jetstream.MessageBatch, end context.CancelFunc) {
+	defer end()
+	if m, ok := <-batch.Messages(); ok {
+		_ = m.Nak() // else the lease ends by itself
+	}
 }
 
 // look finds the outbox anew.

@@ -279,3 +279,27 @@ func TestOutboxNames(t *testing.T) {
 		next(t, o, uint64(i)+1)
 	}
 }
+
+// TestOutboxGivenUp: who stops waiting at the moment at which an entry comes does not take it along.
+func TestOutboxGivenUp(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, Config{Dir: t.TempDir(), Lease: time.Hour, Sync: time.Minute})
+	first := openBox(t, s, 0)
+	for i := range uint64(200) {
+		ctx, cancel := context.WithCancel(within(t))
+		ended := make(chan *Delivery, 1)
+		go func() {
+			d, _ := first.Next(ctx) //nolint:errcheck // that it ends is what matters
+			ended <- d
+		}()
+		fill(t, s, i, 1)
+		cancel()
+		if d := receive(t, ended, "Next's end"); d != nil {
+			done(t, d)
+			continue
+		}
+		first.Close()
+		first = openBox(t, s, 0)
+		done(t, next(t, first, i+1))
+	}
+}
