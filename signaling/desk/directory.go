@@ -99,7 +99,11 @@ type DisableUser struct {
 }
 
 // SetQueue makes a queue or replaces it.
-type SetQueue struct{ Queue Queue }
+type SetQueue struct {
+	Queue Queue
+	// First makes it only if there is no queue at all; else nothing is changed.
+	First bool
+}
 
 // DeleteQueue removes a queue in which nobody waits.
 type DeleteQueue struct{ ID string }
@@ -286,6 +290,8 @@ func (c *SetQueue) decide(s *State) (Result, error) {
 		return Result{}, err
 	}
 	switch {
+	case c.First && s.Queues.len() > 0:
+		return Result{}, nil
 	case !ValidID(q.ID):
 		return Result{}, refuse(Malformed, "a queue's ID has 1 to %d letters, digits, dots, underscores and hyphens, and begins with a letter or digit", MaxID)
 	case len(q.Name) > MaxName || len(q.Skills) > MaxSkills:

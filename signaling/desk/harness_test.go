@@ -215,7 +215,7 @@ func (s *shop) say(line string) string {
 	case "disconnects":
 		c = &Disconnect{user + ".1"}
 	case "queue":
-		c = &SetQueue{Queue{ID: arg(0), Skills: list("skills"), Capacity: num("capacity"), Overflow: opt["overflow"], OverflowAfter: dur("after"),
+		c = &SetQueue{First: opt["first"] == "true", Queue: Queue{ID: arg(0), Skills: list("skills"), Capacity: num("capacity"), Overflow: opt["overflow"], OverflowAfter: dur("after"),
 			Ring: dur("ring"), WrapUp: dur("wrapup"), Grace: dur("grace"), Closed: opt["closed"] == "true",
 			Record: opt["record"], Consent: opt["consent"] == "true"}}
 	case "queue-delete":
