@@ -289,7 +289,7 @@ func TestOutboxGivenUp(t *testing.T) {
 		ctx, cancel := context.WithCancel(within(t))
 		ended := make(chan *Delivery, 1)
 		go func() {
-			d, _ := first.Next(ctx) //nolint:errcheck // that it ends is what matters
+			d, _ := first.Next(ctx)
 			ended <- d
 		}()
 		fill(t, s, i, 1)
