@@ -10,13 +10,19 @@ import (
 // socketBuffer is asked for in each direction: 4 MiB hold 100 ms of 300 Mbit/s.
 const socketBuffer = 4 << 20
 
-// Conn is a UDP socket. One goroutine may read while others write.
+// Conn is a UDP socket. It is used in one of two ways: datagram by datagram (Read, Write; one goroutine may read while others write), or, after
+// Batch, by one goroutine that gathers: Wait or Rest, Receive, Send. The two are not mixed for reading.
 type Conn struct {
-	udp *net.UDPConn
-	oob [oobSize]byte // for Read
-	out [oobSize]byte // for Write
+	udp   *net.UDPConn
+	oob   [oobSize]byte // for Read
+	out   [oobSize]byte // for Write
+	batch batchSystem
 	// Buffers that the system granted are smaller than asked for; for a hint to the operator.
 	SmallBuffers bool
+	// Drops counts the datagrams that the kernel threw away because nobody read them in time; known after Batch, as of the last Receive.
+	Drops uint64
+	// Unsegmented says why bursts are sent datagram by datagram; nil while the system cuts them up itself. Known after Batch and Send.
+	Unsegmented error
 }
 
 // Listen opens a socket on HOST:PORT. An empty host or :: takes IPv4 and IPv6; port 0 takes a free port.
@@ -35,6 +41,14 @@ func Listen(address string) (*Conn, error) {
 		return nil, fmt.Errorf("udp: %w", err)
 	}
 	return c, nil
+}
+
+// Batch makes the socket ready for Wait, Rest, Wake, Receive and Send.
+func (c *Conn) Batch() error {
+	if err := c.setupBatch(); err != nil {
+		return fmt.Errorf("udp: %w", err)
+	}
+	return nil
 }
 
 // LocalAddr is the address that the socket is bound to.
@@ -65,8 +79,11 @@ func (c *Conn) Write(b []byte, remote netip.AddrPort, local netip.Addr) error {
 // SetReadDeadline ends a Read at t; it may be called from any goroutine.
 func (c *Conn) SetReadDeadline(t time.Time) error { return c.udp.SetReadDeadline(t) }
 
-// Close closes the socket.
-func (c *Conn) Close() error { return c.udp.Close() }
+// Close closes the socket. A socket in batches is closed by the goroutine that uses it, or after it.
+func (c *Conn) Close() error {
+	c.closeBatch()
+	return c.udp.Close()
+}
 
 func unmap(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
