@@ -57,6 +57,7 @@ type Acceptor struct {
 	budget    float64
 	cookied   float64
 	refilled  time.Time
+	addresses addressLimit
 	assembly  map[halfKey]*fragments
 	assembled []halfKey
 	stats     AcceptorStats
@@ -118,6 +119,10 @@ func (a *Acceptor) Handle(now time.Time, from Path, b, out []byte) (reply []byte
 	}
 	cookie := hdr.Cookie != [wire.CookieSize]byte{}
 	valid := cookie && a.cfg.Cookies.Valid(now, from.Addr, hdr.Client, hdr.Cookie)
+	if valid && !a.addresses.spend(now, from.Addr.Addr()) {
+		a.stats.Dropped++
+		return out, nil, req
+	}
 	fragmented := hdr.Total > len(hdr.Fragment)
 	if !a.spend(now, valid) || fragmented && !valid {
 		if valid || len(a.half) >= halfOpenLimit {

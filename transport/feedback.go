@@ -7,11 +7,16 @@ import (
 )
 
 const (
-	feedbackInterval = 25 * time.Millisecond // at the latest after something that wants a report
-	gapInterval      = 4 * time.Millisecond  // at the earliest after the last report, when a gap shows
-	feedbackHistory  = 1024                  // packet numbers whose arrival is remembered
-	feedbackBatch    = 128                   // so many unreported make a report due
-	feedbackEarlier  = 96                    // packet numbers before those that get a bit each
+	feedbackInterval = 25 * time.Millisecond  // at the latest after something that wants a report
+	steadyInterval   = 100 * time.Millisecond // instead, while all is well: a report costs both ends as much as a media packet
+	steadyAfter      = 2 * time.Second        // from the beginning without a loss or delay: all is well
+	steadyAgain      = 12 * time.Second       // after either: longer than a sender stays bounded, whose window needs reports
+	steadyDelay      = 15 * time.Millisecond  // that a frame may be later than the least so far
+	steadyCreep      = 64                     // frames by which the least follows, for clocks drift
+	gapInterval      = 4 * time.Millisecond   // at the earliest after the last report, when a gap shows
+	feedbackHistory  = 1024                   // packet numbers whose arrival is remembered
+	feedbackBatch    = 128                    // so many unreported make a report due
+	feedbackEarlier  = 96                     // packet numbers before those that get a bit each
 )
 
 // feedbackState remembers what arrived, for the reports that the peer lives on.
@@ -25,6 +30,40 @@ type feedbackState struct {
 	due      bool // its time has come
 	gap      bool // one has shown since the last report
 	any      bool
+	steady   steadiness
+}
+
+// steadiness is for how long all has been well: nothing missing, nothing late.
+type steadiness struct {
+	since    time.Time
+	troubled bool
+	least    int32 // capture to arrival, in ticks: only differences mean anything
+	known    bool
+}
+
+// trouble begins the wait anew.
+func (s *steadiness) trouble(now time.Time) { s.since, s.troubled = now, true }
+
+// frame notes how late a frame begins.
+func (s *steadiness) frame(now time.Time, late int32) {
+	behind := late - s.least
+	switch {
+	case !s.known || behind < 0:
+		s.least, s.known = late, true
+		return
+	case time.Duration(behind)*Tick > steadyDelay:
+		s.trouble(now)
+	}
+	s.least += max(min(behind, 1), behind/steadyCreep)
+}
+
+// holds reports whether all has been well for long enough.
+func (s *steadiness) holds(now time.Time) bool {
+	after := steadyAfter
+	if s.troubled {
+		after = steadyAgain
+	}
+	return !s.since.IsZero() && now.Sub(s.since) >= after
 }
 
 // received notes a packet that opened.
@@ -33,6 +72,7 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 	switch {
 	case !f.any:
 		f.any = true
+		f.steady.since = now
 		f.first, f.end = pn, pn
 		if pn < feedbackHistory { // losses at the very beginning count too
 			f.first = 0
@@ -51,8 +91,13 @@ func (f *feedbackState) received(now time.Time, c *Conn, pn uint64, eliciting bo
 	if !eliciting && !gap {
 		return
 	}
-	at := now.Add(feedbackInterval)
+	interval := feedbackInterval
+	if f.steady.holds(now) && !c.tight() {
+		interval = steadyInterval
+	}
+	at := now.Add(interval)
 	if gap {
+		f.steady.trouble(now)
 		f.gap = true
 		at = f.lastAt.Add(gapInterval)
 	}

@@ -31,6 +31,7 @@ type lossDetector struct {
 	heard     time.Time     // when the last report came
 	blind     time.Time     // what was sent before was sent into an outage: its loss says nothing of the path
 	judged    uint64        // first packet number whose fate was open
+	steady    steadiness    // of what we send, as far as reports tell
 	open      uint64        // likewise, for detectLosses: below it nothing is in flight that elicits an acknowledgement
 	rate      lossRate
 }
@@ -136,6 +137,9 @@ func (c *Conn) receiveFeedback(now time.Time, f *wire.Feedback) {
 		return
 	}
 	c.loss.probes = 0
+	if c.loss.steady.since.IsZero() {
+		c.loss.steady.since = now
+	}
 	if now.Sub(c.loss.heard) > outageAfter+c.rtt.srtt() {
 		c.loss.blind = c.loss.newest.Add(-time.Microsecond)
 	}
@@ -225,6 +229,7 @@ func (c *Conn) detectLosses(now time.Time) {
 // lost takes one packet as gone.
 func (c *Conn) lost(now time.Time, p *sentPacket) {
 	c.stats.PacketsLost++
+	c.loss.steady.trouble(now)
 	if c.loss.probes <= 1 && p.at.After(c.loss.blind) {
 		c.loss.rate.note(true, c.cc.queueing())
 	}
@@ -265,7 +270,7 @@ func (c *Conn) probe(now time.Time) {
 	c.loss.probes++
 	c.stats.Probes++
 	if c.loss.probes > 1 { // not only the report was lost: stop waiting for what is out there
-		cut := now.Add(-c.rtt.probeAfter())
+		cut := now.Add(-c.reportAfter())
 		for pn := c.sent.base; pn < c.sent.next; pn++ {
 			if p := c.sent.get(pn); p.state == sentInFlight && p.eliciting && p.at.Before(cut) {
 				c.lost(now, p)
@@ -276,9 +281,18 @@ func (c *Conn) probe(now time.Time) {
 	c.rearmProbe(now)
 }
 
+// reportAfter is when a report is overdue. A peer that has seen no trouble reports less often; where it has and we don't know of it, we ask later.
+func (c *Conn) reportAfter() time.Duration {
+	d := c.rtt.probeAfter()
+	if !c.cc.bounded && c.loss.steady.holds(c.now) {
+		d += steadyInterval - feedbackInterval
+	}
+	return d
+}
+
 // probeAfter is the time to the next probe.
 func (c *Conn) probeAfter() time.Duration {
-	d := c.rtt.probeAfter()
+	d := c.reportAfter()
 	return min(d<<min(c.loss.probes, maxProbeBackoff), d+maxProbeInterval)
 }
 

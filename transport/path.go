@@ -97,6 +97,7 @@ func (p *pathState) answered(now time.Time, from Path, data []byte, c *Conn) {
 	c.timer.clear(timerPath)
 	c.cc.init(c.cc.rate.now) // the new path's capacity is unknown
 	c.pacer.init(now)
+	c.loss.steady.trouble(now)
 	c.sendAgain(now) // what is in flight went to the old address
 	c.stats.Migrations++
 	c.events.push(Event{Kind: EventPath})

@@ -105,6 +105,9 @@ func (c *Conn) takePacket(now time.Time, data []byte, repaired bool) {
 		c.stats.PacketsRepaired++
 	} else {
 		c.stats.PacketsReceived++
+		if h.Index == 0 {
+			c.feedback.steady.frame(now, int32(Ticks(c.Clock(now))-h.Capture))
+		}
 	}
 	c.stats.MediaBytesReceived += uint64(len(data))
 	p.Retain() // one for the block, one for the reader
