@@ -22,8 +22,14 @@ type Stats struct {
 	BytesIn, BytesOut          uint64
 	Resets, Unknown, Malformed uint64 // RESETs sent; data for unknown sessions; not of this version
 	PlayerSkips                uint64
-	FramesThinned              uint64 // video messages left out for one slow player
-	SendErrors                 uint64 // of the socket
+	FramesThinned              uint64    // video messages left out for one slow player
+	MediaIn, MediaBytesIn      uint64    // packets that streams took, without repeats
+	SendErrors                 uint64    // of the socket
+	KernelDrops                uint64    // datagrams that came faster than they were read
+	Wakeups                    uint64    // of the loop
+	Unsegmented                bool      // bursts are sent datagram by datagram
+	Delay                      Histogram // of media, from the kernel to the send call, what the pacer holds back left out
+	LoopLag                    Histogram // of alarms, from when they were due
 	Floors                     int
 	FloorsRefused              uint64                        // there were as many as are kept
 	Revoked                    uint64                        // sessions, publications and subscriptions that a floor ended
@@ -69,6 +75,8 @@ type Loop struct {
 	tell      alarm              // of a change
 	toldAt    time.Time
 	stopAlarm alarm
+	media     uint64 // packets that streams took
+	mediaIn   uint64 // and their bytes
 	stats     Stats
 }
 
@@ -334,6 +342,7 @@ func (l *Loop) Snapshot() Stats {
 		s.Sent.RepairsSent += cs.RepairsSent
 	}
 	s.Handshakes = l.acceptor.Stats()
+	s.MediaIn, s.MediaBytesIn = l.media, l.mediaIn
 	s.PacketsLive = l.packets.live.Load()
 	return s
 }

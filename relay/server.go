@@ -8,13 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"duet/crypto"
 	"duet/relay/udp"
 	"duet/transport"
-	"duet/transport/wire"
 )
 
 // Default limits; each refuses with wire.CloseLimit.
@@ -74,8 +72,16 @@ type Server struct {
 	cfg        Config
 	loop       *Loop
 	sock       *udp.Conn
-	sendErrors uint64 // of the loop's goroutine
 	floors     *floorFile
+	in         *udp.Inbox // of the loop's goroutine, as what follows
+	out        *udp.Outbox
+	woken      time.Time // when the loop last slept until
+	busy       bool      // it is woken more often than every restTime
+	worked     bool      // there was something to do since it last rested
+	logged     bool      // that bursts are sent datagram by datagram
+	sendErrors uint64    // the network's answers to earlier sends among them: clients that are gone
+	wakeups    uint64
+	delay, lag Histogram
 }
 
 // New reads the floors and opens the socket. Serve then runs the relay.
@@ -93,12 +99,16 @@ func New(cfg Config) (*Server, error) {
 		kept.close()
 		return nil, fmt.Errorf("relay: can't listen on %s: %w", cfg.Listen, err)
 	}
+	if err := sock.Batch(); err != nil {
+		_ = sock.Close()
+		kept.close()
+		return nil, fmt.Errorf("relay: can't use the socket on %s: %w", cfg.Listen, err)
+	}
 	if sock.SmallBuffers {
 		cfg.Logger.Warn("the system grants only small socket buffers; bursts may be lost",
 			"hint", "sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608")
 	}
-	wake := func() { _ = sock.SetReadDeadline(time.Unix(1, 0)) } // ends the Read that the loop waits in
-	s := &Server{cfg: cfg, sock: sock, loop: NewLoop(time.Now(), cfg, rand.Reader, wake), floors: kept}
+	s := &Server{cfg: cfg, sock: sock, loop: NewLoop(time.Now(), cfg, rand.Reader, sock.Wake), floors: kept, in: udp.NewInbox(), out: udp.NewOutbox()}
 	for _, f := range kept.live {
 		s.loop.keep(f)
 	}
@@ -112,9 +122,10 @@ const (
 	// shutdownGrace is how long the relay waits for its clients' answers to CLOSE.
 	shutdownGrace = 500 * time.Millisecond
 	// idleWait is how long the loop sleeps when no session has anything to do.
-	idleWait   = time.Second
-	readBuffer = 2048 // more than a datagram of ours: a longer one is seen to be longer
-	sendBuffer = 8 * wire.MaxDatagram
+	idleWait = time.Second
+	// restTime is from one wake-up to the next at the least: a wake-up costs as much as a dozen datagrams, and under load what gathers
+	// meanwhile is handled together. Whoever is first after a pause is not kept waiting.
+	restTime = time.Millisecond
 )
 
 // Serve runs the relay until ctx ends: then every client is told (wire.CloseShutdown) and the socket closed. It returns nil after
@@ -134,60 +145,132 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// run drives the loop: mail, alarms, what is to be sent, then one datagram or the time of the next alarm.
+// run drives the loop: mail, alarms, what has come, what is to be sent; then it sleeps, but never wakes more often than every restTime.
 func (s *Server) run() error {
-	in, out := make([]byte, readBuffer), make([]byte, sendBuffer)
 	for {
 		now := time.Now()
+		if due := s.loop.Deadline(); !due.IsZero() && now.After(due) {
+			s.lag.Add(now.Sub(due))
+			s.worked = true
+		}
 		s.loop.RunMail(now)
 		s.loop.HandleTimeout(now)
-		s.flush(now, out)
+		came, err := s.receive(now)
+		if err != nil {
+			return err
+		}
+		s.flush(now)
 		if s.loop.stopped(now) {
 			return nil
 		}
-		wake := s.loop.Deadline()
-		if wake.IsZero() || wake.Sub(now) > idleWait {
-			wake = now.Add(idleWait)
+		if came {
+			s.measure()
+			s.worked = true
+			continue // there may be more
 		}
-		if err := s.sock.SetReadDeadline(wake); err != nil {
+		if err := s.sleep(now); err != nil {
 			return fmt.Errorf("relay: socket: %w", err)
-		}
-		if s.loop.mail.waiting() { // posted before the deadline was set: Read would sleep over it
-			continue
-		}
-		n, remote, local, err := s.sock.Read(in)
-		switch {
-		case err == nil:
-			now = time.Now()
-			if s.cfg.Tap != nil {
-				s.cfg.Tap(true, in[:n])
-			}
-			s.loop.HandleDatagram(now, transport.Path{Local: local, Addr: remote}, in[:n])
-			s.flush(now, out)
-		case errors.Is(err, os.ErrDeadlineExceeded):
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("relay: socket: %w", err)
-		default:
-			s.sendErrors++ // the network's answer to an earlier send: a client that is gone
 		}
 	}
 }
 
-// flush sends what the loop has.
-func (s *Server) flush(now time.Time, out []byte) {
-	for {
-		t, ok := s.loop.Poll(now, out)
-		if !ok {
-			return
-		}
-		for off := 0; off < t.Size; off += t.Segment {
-			b := out[off:min(off+t.Segment, t.Size)]
+// sleep waits for something to do: mail, a datagram, the next alarm. While it is woken more often than every restTime it lets what comes
+// gather for that long, until nothing has.
+func (s *Server) sleep(now time.Time) (err error) {
+	if s.loop.mail.waiting() {
+		return nil
+	}
+	if rest := s.woken.Add(restTime); s.busy && s.worked && now.Before(rest) {
+		s.worked = false
+		err = s.sock.Rest(rest)
+		s.woke(time.Now())
+		return err
+	}
+	s.busy = false
+	wake := s.loop.Deadline()
+	if wake.IsZero() || wake.Sub(now) > idleWait {
+		wake = now.Add(idleWait)
+	}
+	if wake.After(now) {
+		err = s.sock.Wait(wake)
+	}
+	before := s.woken
+	s.woke(time.Now())
+	s.busy = s.woken.Sub(before) < restTime
+	return err
+}
+
+func (s *Server) woke(now time.Time) {
+	s.woken = now
+	s.wakeups++
+}
+
+// receive takes what the socket has to the loop, as much as one system call brings.
+func (s *Server) receive(now time.Time) (came bool, err error) {
+	n, err := s.sock.Receive(s.in)
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return false, fmt.Errorf("relay: socket: %w", err)
+	case err != nil:
+		s.sendErrors++
+		return true, nil //nolint:nilerr // the network's answer to an earlier send: a client that is gone
+	}
+	messages := s.in.Messages()
+	for i := range messages {
+		m := &messages[i]
+		from, media := transport.Path{Local: m.Local, Addr: m.Remote}, s.loop.media
+		for b, ok := m.Next(); ok; b, ok = m.Next() {
 			if s.cfg.Tap != nil {
-				s.cfg.Tap(false, b)
+				s.cfg.Tap(true, b)
 			}
-			if err := s.sock.Write(b, t.Path.Addr, t.Path.Local); err != nil {
-				s.sendErrors++
+			s.loop.HandleDatagram(now, from, b)
+		}
+		if s.loop.media == media {
+			m.At = time.Time{} // no media: nobody waits for it
+		}
+	}
+	return n > 0, nil
+}
+
+// flush sends what the loop has.
+func (s *Server) flush(now time.Time) {
+	for {
+		room := s.out.Room()
+		if room == nil {
+			s.send()
+			continue
+		}
+		t, ok := s.loop.Poll(now, room)
+		if !ok {
+			break
+		}
+		if s.cfg.Tap != nil {
+			for off := 0; off < t.Size; off += t.Segment {
+				s.cfg.Tap(false, room[off:min(off+t.Segment, t.Size)])
 			}
+		}
+		s.out.Add(t.Size, t.Segment, t.Path.Addr, t.Path.Local)
+	}
+	if s.out.Len() > 0 {
+		s.send()
+	}
+}
+
+func (s *Server) send() {
+	s.sendErrors += uint64(s.sock.Send(s.out))
+	if s.sock.Unsegmented != nil && !s.logged {
+		s.logged = true
+		s.cfg.Logger.Warn("the system does not cut bursts up: datagrams are sent one by one, which costs more", "reason", s.sock.Unsegmented)
+	}
+}
+
+// measure counts how long the media that came waited, from the kernel until all that was to be sent for it was handed over. What the pacer holds
+// back is not in it.
+func (s *Server) measure() {
+	now := time.Now().Round(0) // the kernel's times are of the wall clock
+	for i := range s.in.Messages() {
+		if m := &s.in.Messages()[i]; !m.At.IsZero() {
+			s.delay.Add(now.Sub(m.At))
 		}
 	}
 }
@@ -197,7 +280,9 @@ func (s *Server) Stats(ctx context.Context) (Stats, error) {
 	var st Stats
 	err := s.loop.mail.call(ctx, func(time.Time) {
 		st = s.loop.Snapshot()
-		st.SendErrors = s.sendErrors
+		st.SendErrors, st.KernelDrops, st.Wakeups = s.sendErrors, s.sock.Drops, s.wakeups
+		st.Unsegmented = s.sock.Unsegmented != nil
+		st.Delay, st.LoopLag = s.delay, s.lag
 	})
 	if err != nil {
 		return Stats{}, err // the loop may still be at it

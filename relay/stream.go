@@ -174,6 +174,8 @@ func (st *stream) packet(now time.Time, p *transport.Packet) {
 	}
 	st.stats.Packets++
 	st.stats.Bytes += uint64(len(p.Data))
+	st.loop.media++
+	st.loop.mediaIn += uint64(len(p.Data))
 	st.cache.add(p, order)
 	for _, a := range st.players {
 		a.packet(now, p, order)
