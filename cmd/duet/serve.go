@@ -46,6 +46,7 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 	f.StringVar(&cfg.http, "http", defaultHTTP, "address for HTTP, '' for none")
 	f.StringVar(&cfg.https, "https", "", "address for HTTPS, needs --tls-cert and --tls-key: browsers give camera and microphone to it alone, but for localhost")
 	f.StringVar(&cfg.webTransport, "webtransport", defaultWebTransport, "address for browsers over QUIC, '' for none; they have the WebSocket of --http besides")
+	f.StringVar(&cfg.admin, "admin", defaultAdmin, "address for metrics and profiles, '' for none")
 	f.StringVar(&cfg.tlsCert, "tls-cert", "", "certificate for HTTPS, WebTransport and RTMPS, a PEM file")
 	f.StringVar(&cfg.tlsKey, "tls-key", "", "its private key, a PEM file")
 	f.StringVar(&cfg.advertise, "advertise", "", "HOST[:PORT] that clients reach this server at, where it is behind NAT or in a container")
@@ -88,6 +89,9 @@ func (s *server) print(w io.Writer, show string) {
 	}
 	if s.browsers != nil && s.browsers.sock != nil {
 		fmt.Fprintf(w, "quic   %s  browsers\n", s.browsers.sock.LocalAddr())
+	}
+	if s.admin != nil {
+		fmt.Fprintf(w, "admin  %s\n", s.admin.ln.Addr())
 	}
 	fmt.Fprintf(w, "data   %s\n", s.cfg.data)
 	if s.calls != nil && !s.calls.hasUsers() {

@@ -36,6 +36,7 @@ type serverConfig struct {
 	data            string
 	udp, rtmp, http string
 	rtmps           string
+	admin           string // metrics and profiles
 	tlsCert, tlsKey string
 	webTransport    string
 	https           string // needs tlsCert
@@ -61,6 +62,7 @@ const (
 
 // server is everything that `duet serve` runs.
 type server struct {
+	admin    *adminPort // nil: no metrics
 	cfg      serverConfig
 	secrets  *secrets
 	relay    *relay.Server
@@ -114,6 +116,9 @@ func (s *server) open() (err error) {
 		if err := s.openRelay(mux); err != nil {
 			return err
 		}
+	}
+	if s.admin, err = openAdmin(cfg.admin, s.relay, cfg.log); err != nil {
+		return err
 	}
 	if cfg.role != roleRelay && s.httpLn != nil {
 		if err := s.openCalls(mux); err != nil {
@@ -237,6 +242,9 @@ func (c *serverConfig) check() error {
 			return withHint(misusef("--advertise: %w", err), "for example: --advertise calls.example.org, or --advertise 203.0.113.7:7000")
 		}
 	}
+	if err := checkAdmin(c.admin, c.allowPlaintext); err != nil {
+		return err
+	}
 	if c.allowPlaintext {
 		return nil
 	}
@@ -334,6 +342,9 @@ func (s *server) serve(ctx context.Context) error {
 	if s.rtmpsLn != nil {
 		start("RTMPS", func() error { return s.rtmp.Serve(ctx, s.rtmpsLn) })
 	}
+	if s.admin != nil {
+		start("admin port", func() error { return s.admin.serve(ctx) })
+	}
 	if s.httpLn != nil {
 		start("HTTP", func() error { return s.serveHTTP(ctx, s.httpLn) })
 	}
@@ -365,6 +376,9 @@ func (s *server) close() {
 		if l != nil {
 			_ = l.Close()
 		}
+	}
+	if s.admin != nil {
+		_ = s.admin.ln.Close()
 	}
 	_ = s.closeRecorder() // nothing was recorded yet
 	_ = s.browsers.close()
