@@ -10,7 +10,7 @@ CORE = ./crypto/... ./fec/... ./rtmpchunk/... ./transport/... ./bench/netem/...
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz wasm ffmpeg web browser kills worlds compare demo clip check long
+.PHONY: help build test race lint fmt fuzz wasm ffmpeg web browser kills worlds soak load compare demo clip check long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,13 @@ kills: ## servers are killed in mid-call, and while 2,000 callers race for agent
 worlds: ## 200 random worlds of a relay, held to its laws
 	DUET_WORLDS=200 $(GO) test -count=1 -run TestWorlds ./relay
 
+soak: ## calls begin and end for a minute, and nothing is left of them; with the waits three and a half minutes
+	$(GO) run ./cmd/duet bench soak --duration 60s
+
+load: ## what the relay costs, beside an ideal loop in the same run (docs/performance.md)
+	for load in "--fanout 1" "--fanout 10" "--fanout 100"; do $(GO) run ./cmd/duet bench load $$load --bitrate 1500000 --audio 0 --floor || exit 1; done
+	for calls in 1 50 100; do $(GO) run ./cmd/duet bench load --calls $$calls --floor || exit 1; done
+
 compare: ## the same frames through other protocols beside ours, in short; about 90 s
 	$(GO) run -C bench/compare . --quick --loss 10 --require duet-first
 
@@ -76,6 +83,8 @@ long: ## what is too long for every change: figures of transport and signaling, 
 	DUET_CALLERS=10000 DUET_KILLS=200 $(GO) test -count=1 -timeout=20m -v -run 'TestServerKilled|TestCrowd' ./cmd/duet
 	DUET_RECORD_KILLS=50 $(GO) test -count=1 -timeout=20m -v -run TestRecordingsKilled ./cmd/duet
 	$(GO) run ./cmd/duet bench signaling
+	$(MAKE) -s load
+	$(GO) run ./cmd/duet bench soak --duration 10m
 	DUET_WORLDS=10000 $(GO) test -count=1 -timeout=60m -run TestWorlds ./relay
 	$(GO) run -C bench/compare .
 	DUET_LONG=1 $(GO) test -count=1 -timeout=60m -tags ffmpeg ./gateway/... ./cmd/duet/...

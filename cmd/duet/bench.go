@@ -14,5 +14,8 @@ func newBench(s streams) *cobra.Command {
 	cmd.AddCommand(newBenchProxy(s))
 	cmd.AddCommand(newBenchSignaling(s))
 	cmd.AddCommand(newBenchRecord(s))
+	cmd.AddCommand(newBenchLoad(s))
+	cmd.AddCommand(newBenchFloor(s))
+	cmd.AddCommand(newBenchSoak(s))
 	return cmd
 }
