@@ -20,6 +20,8 @@ func routes() []route {
 		{pattern: "POST /v1/links/redeem", summary: "A token for a one-time link", open: true, request: redeemRequest{}, reply: tokenReply{}, handle: postRedeem},
 		{pattern: "POST /v1/guest", summary: "A caller's token for a public queue", open: true, request: guestRequest{}, reply: tokenReply{}, handle: postGuest},
 		{pattern: "POST /v1/dev", summary: "A token for whoever one says one is; only without users, or with --dev-open", open: true, request: tokenRequest{}, reply: tokenReply{}, handle: postDev},
+		{pattern: "GET /v1/lobby", summary: "The queues that are open to everybody", open: true, reply: lobbyView{}, handle: getLobby},
+		{pattern: "GET /v1/desk", summary: "What an agent sees: who waits, and the other agents", scope: auth.ScopeCalls, roles: []desk.Role{desk.Agent}, reply: deskView{}, handle: getDesk},
 		{pattern: "GET /v1/me", summary: "Who the token's bearer is", scope: auth.ScopeAdmin, roles: everybody, reply: meReply{}, handle: getMe},
 
 		{pattern: "POST /v1/tokens", summary: "A user's token, for a backend that knows who its users are", scope: auth.ScopeTokens, request: tokenRequest{}, reply: tokenReply{}, handle: postToken},
@@ -53,6 +55,8 @@ func routes() []route {
 		{pattern: "GET /v1/calls/{id}", summary: "A call", scope: auth.ScopeCalls, roles: see, reply: oneCall{}, handle: getCall},
 		{pattern: "GET /v1/calls/{id}/messages", summary: "What was said in a call; that it was read is kept in the log", scope: auth.ScopeCalls, roles: []desk.Role{desk.Supervisor, desk.Auditor}, reply: messageList{}, handle: getMessages},
 		{pattern: "POST /v1/calls/{id}/end", summary: "End a call", scope: auth.ScopeCalls, roles: see, request: endRequest{}, reply: desk.Result{}, handle: postEnd},
+		{pattern: "POST /v1/calls/{id}/rating", summary: "How an ended call was, by who called; kept in the log", scope: auth.ScopeCalls, roles: []desk.Role{desk.Caller}, request: ratingRequest{}, handle: postRating},
+
 		{pattern: "GET /v1/recordings", summary: "All recordings, the newest first: after=, limit=", scope: auth.ScopeAudit, roles: hear, reply: recordingList{}, handle: getRecordings},
 		{pattern: "GET /v1/recordings/{id}", summary: "A call's recording", scope: auth.ScopeAudit, roles: hear, reply: RecordingView{}, handle: getRecording},
 		{pattern: "GET /v1/recordings/{id}/verify", summary: "Check a recording", scope: auth.ScopeAudit, roles: hear, reply: reportReply{}, handle: verifyRecording},
