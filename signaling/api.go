@@ -28,6 +28,7 @@ type APIConfig struct {
 	MintURL    func(action, stream, party string, valid time.Duration) (string, error)        // POST /v1/urls; nil: there is none
 	ReadLog    func(ctx context.Context, from, to uint64, f func(uint64, []byte) error) error // entries of the log
 	Recordings Recordings                                                                     // nil: they are elsewhere
+	Media      func(ctx context.Context) (*MediaView, error)                                  // of the relay; nil, or a nil view: it is elsewhere
 	Replay     func(ctx context.Context, hook string, from uint64) error                      // webhooks
 	Dev        func() bool                                                                    // whether POST /v1/dev lets anybody be whoever they say; nil: no
 	Origins    []string                                                                       // of pages that may renew with a cookie, beside the server's own

@@ -51,6 +51,7 @@ func routes() []route {
 		{pattern: "POST /v1/webhooks/{id}/replay", summary: "Tell a webhook everything again from an entry of the log", scope: auth.ScopeAdmin, request: replayRequest{}, handle: replayHook},
 
 		{pattern: "GET /v1/rooms", summary: "All rooms and their states", scope: auth.ScopeCalls, roles: see, reply: roomList{}, handle: getRooms},
+		{pattern: "GET /v1/media", summary: "What the relay holds, and has carried since it began", scope: auth.ScopeCalls, roles: see, reply: MediaView{}, handle: getMedia},
 		{pattern: "GET /v1/calls", summary: "Calls: state=live or ended, after=, limit=", scope: auth.ScopeCalls, roles: see, reply: callList{}, handle: getCalls},
 		{pattern: "GET /v1/calls/{id}", summary: "A call", scope: auth.ScopeCalls, roles: see, reply: oneCall{}, handle: getCall},
 		{pattern: "GET /v1/calls/{id}/messages", summary: "What was said in a call; that it was read is kept in the log", scope: auth.ScopeCalls, roles: []desk.Role{desk.Supervisor, desk.Auditor}, reply: messageList{}, handle: getMessages},

@@ -11,6 +11,7 @@ import (
 
 	"duet/crypto"
 	"duet/relay"
+	"duet/signaling"
 	"duet/signaling/desk"
 	"duet/signaling/store"
 )
@@ -23,7 +24,8 @@ type mediaSide interface {
 	floor(f desk.Floor) // is brought to the relay, however long it takes; it must not block
 	url(g desk.Grant) (string, error)
 	run(ctx context.Context, w *mediaWatch)
-	record(recordOrders) // brings orders to the recorder
+	record(recordOrders)                                       // brings orders to the recorder
+	carried(ctx context.Context) (*signaling.MediaView, error) // nil: this process has no relay
 }
 
 // grantURL makes a URL for a grant.
@@ -134,6 +136,24 @@ type localMedia struct {
 func (l *localMedia) floor(f desk.Floor) { l.floors.add(f) }
 
 func (l *localMedia) record(list recordOrders) { l.keeper.follow(list) }
+
+// carried is what the relay counts.
+func (l *localMedia) carried(ctx context.Context) (*signaling.MediaView, error) {
+	ctx, cancel := context.WithTimeout(ctx, adminPatience)
+	defer cancel()
+	st, err := l.relay.Stats(ctx)
+	if err != nil {
+		return nil, &desk.Error{Code: desk.Unavailable, Text: "the relay does not answer: try again in a moment"}
+	}
+	v := &signaling.MediaView{
+		Sessions: st.Sessions, Streams: st.Streams, Players: st.Players, BytesIn: st.BytesIn, BytesOut: st.BytesOut, Packets: st.Sent.PacketsSent,
+		Retransmits: st.Sent.Retransmits, Repairs: st.Sent.RepairsSent, CPU: processCPU("self").Seconds(),
+	}
+	for end, n := range st.Delay.Octaves() {
+		v.Delay = append(v.Delay, signaling.MediaDelay{Milli: float64(end) / float64(time.Millisecond), Packets: n})
+	}
+	return v, nil
+}
 
 func (l *localMedia) url(g desk.Grant) (string, error) {
 	return grantURL(l.tokens, l.host(), l.key, g, l.valid)
@@ -321,6 +341,8 @@ func (m *remoteMedia) best() (best string) {
 }
 
 // record publishes orders; what is lost comes again in a second.
+func (*remoteMedia) carried(context.Context) (*signaling.MediaView, error) { return nil, nil } //nolint:nilnil // as the interface says
+
 func (m *remoteMedia) record(list recordOrders) {
 	m.mu.Lock()
 	best := m.best()

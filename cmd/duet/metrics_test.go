@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	party "duet/signaling/client"
 )
 
 func get(t *testing.T, url string) string {
@@ -65,6 +67,18 @@ func TestMetrics(t *testing.T) {
 	var report adminReport
 	if err := json.Unmarshal([]byte(get(t, admin+"/relay")), &report); err != nil || report.Relay.MediaIn == 0 || report.Goroutines == 0 || report.Heap == 0 {
 		t.Errorf("%v: %+v", err, report)
+	}
+	var media struct {
+		BytesOut uint64 `json:"bytesOut"`
+		Delay    []struct{ Packets uint64 }
+	}
+	server := "http://" + h.srv.httpLn.Addr().String()
+	token, err := party.Dev(t.Context(), server, "root", "", "supervisor")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := party.Ask(t.Context(), server, http.MethodGet, "/v1/media", token.Token, nil, &media); err != nil || media.BytesOut == 0 || len(media.Delay) < 10 || media.Delay[len(media.Delay)-1].Packets == 0 {
+		t.Errorf("a supervisor sees %+v, %v", media, err)
 	}
 	if !strings.Contains(get(t, admin+"/debug/pprof/"), "goroutine") {
 		t.Error("no profiles")
