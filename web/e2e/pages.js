@@ -5,6 +5,7 @@ import {describe, test} from "node:test";
 
 import {hearsTone, showsPictures, until} from "./harness.js";
 import {House, accessible, listen, putThrough, said, shot, shown, shows, write} from "./pages-parties.js";
+import "./pages-admin.js";
 
 const slow = 20_000;
 

@@ -19,7 +19,7 @@ import {forget, invited, lobby, sign} from "./sign.js";
 const me = /** @type {any} */ (el("me")), them = /** @type {any} */ (el("them"));
 const wanted = new URLSearchParams(location.search).get("queue");
 const callingKey = "duet-calling"; // who was calling, and where, when the page went away
-const lobbyEvery = 10_000, lobbyRetry = 2_000;
+const lobbyEvery = 10_000, lobbyRetry = 2_000, retryAfter = 2_000;
 
 /** @type {Room | null} */ let room = null;
 /** @type {ReturnType<typeof chat> | null} */ let messages = null;
@@ -101,7 +101,7 @@ async function begin(name, again) {
   const r = new Room({token: async (refused) => {
     if (!refused) return token;
     forget(); // a link works once, and a guest's time was long: sign in anew
-    throw Object.assign(new Error(t("err_unauthorized")), {code: "unauthorized", status: 401});
+    throw Object.assign(new Error(t("err_unauthorized")), {code: "unauthorized", status: 401, final: true});
   }});
   [room, call, ended, place] = [r, "", null, null];
   listen(r);
@@ -259,6 +259,11 @@ const start = async (/** @type {string} */ name, again = false) => {
   } catch (e) {
     room?.close();
     room = null;
+    if (again && !(/** @type {any} */ (e).final)) { // nobody answered: the place in line is kept
+      failed(e);
+      setTimeout(() => void start(name, true), retryAfter);
+      return;
+    }
     store(sessionStorage, callingKey, null);
     show("check");
     void startCheck();

@@ -5,6 +5,7 @@ import {el, failed, show, store, stored, t, value, write} from "./ui.js";
 
 const key = "duet-signed"; // how somebody signed in on this tab, for when the page is loaded again
 const renewBefore = 60_000;
+const retryAfter = 2_000;
 
 /** Where cookies are not kept (plain HTTP off loopback) a token lasts as long as it lasts. */
 export class Session {
@@ -75,7 +76,7 @@ export async function signIn(role, others, enter) {
   const go = async (/** @type {Session} */ s) => {
     if (![role, ...others, "admin"].some((r) => s.roles.includes(r))) {
       await s.out();
-      throw new Error(t("err_role", {role: t(`role_${role}`)}));
+      throw Object.assign(new Error(t("err_role", {role: t(`role_${role}`)})), {final: true});
     }
     write("notice", "");
     await enter(s);
@@ -94,19 +95,24 @@ export async function signIn(role, others, enter) {
     }
     button.disabled = false;
   });
-  try {
-    open = Boolean((await api("GET", "/v1/lobby")).dev);
-  } catch (e) {
-    failed(e);
-  }
-  el("password-label").hidden = open;
-  words();
-  try {
-    const s = await before(role);
-    if (s) return void (await go(s));
-  } catch (e) {
-    store(sessionStorage, key, null);
-    if (/** @type {any} */ (e).code !== "unauthorized") failed(e);
+  for (;;) {
+    try {
+      open = Boolean((await api("GET", "/v1/lobby")).dev);
+      el("password-label").hidden = open;
+      words();
+      const s = await before(role);
+      if (s) return void (await go(s));
+      break;
+    } catch (e) {
+      if (!(/** @type {any} */ (e).final)) { // nobody answered, as when the page goes away in the middle: that signs nobody out
+        failed(e);
+        await new Promise((resolve) => setTimeout(resolve, retryAfter));
+        continue;
+      }
+      store(sessionStorage, key, null);
+      if (/** @type {any} */ (e).code !== "unauthorized") failed(e);
+      break;
+    }
   }
   show("sign");
 }
