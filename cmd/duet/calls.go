@@ -99,7 +99,7 @@ func openCalls(ctx context.Context, cfg callsConfig, data string, sec *secrets, 
 	}
 	c.api = signaling.NewAPI(signaling.APIConfig{
 		Recordings: lib, Media: c.media.carried,
-		Office:     c.office, Tokens: c.tokens, Dev: func() bool { return cfg.devOpen || !c.hasUsers() }, Origins: cfg.origins, Proxies: cfg.proxies, Logger: log,
+		Office: c.office, Tokens: c.tokens, Dev: func() bool { return cfg.devOpen || !c.hasUsers() }, Origins: cfg.origins, Proxies: cfg.proxies, Logger: log,
 		Replay: c.hooks.Replay, ReadLog: c.readLog, MintURL: func(action, stream, party string, valid time.Duration) (string, error) {
 			a, err := crypto.ParseAction(action)
 			if err != nil {
