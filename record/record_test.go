@@ -181,3 +181,46 @@ func holdsAny(b, media []byte) bool {
 	}
 	return false
 }
+
+// What was captured before the recording began, and comes late as after a restart of the server, does no harm: pictures that later ones need stand at
+// the beginning, old sound is left out, and the rest is where it belongs.
+func TestFromBefore(t *testing.T) {
+	for _, ago := range []time.Duration{300 * time.Millisecond, 1900 * time.Millisecond, 5 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			r, err := New(Config{Dir: dir, Key: testKey()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec, err := r.Start(Info{Call: "c1", Kind: "queue", Queue: "main", Policy: "always"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			parties := twoParties(t, rec, "c1")
+			begin := time.Now().Add(-ago)
+			for at := time.Duration(0); at < ago+4*time.Second; at += 200 * time.Millisecond {
+				for _, p := range parties {
+					p.send(begin, at, at+200*time.Millisecond, nil)
+				}
+				if at >= ago {
+					<-time.After(200 * time.Millisecond)
+				}
+			}
+			if err := rec.Close("hangup"); err != nil {
+				t.Fatal(err)
+			}
+			d := decode(t, filepath.Join(dir, "c1", mediaFile))
+			v := mustVerify(t, filepath.Join(dir, "c1"), VerifyOptions{Key: testPub()})
+			if v.Verdict != Genuine || v.Length < 3500*time.Millisecond || v.Length > 4500*time.Millisecond {
+				t.Errorf("%v before: %s, %v", ago, v.Verdict, v.Length)
+			}
+			for _, user := range []string{"anna", "carl"} {
+				for _, k := range []rtmpchunk.Kind{rtmpchunk.Audio, rtmpchunk.Video} {
+					if end := d.ends[d.trackOf(t, user, k)]; end < 3500*time.Millisecond || end > 4500*time.Millisecond {
+						t.Errorf("%v before: %s %s ends at %v", ago, user, k, end)
+					}
+				}
+			}
+		})
+	}
+}

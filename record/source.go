@@ -96,6 +96,9 @@ func (r *Recording) frame(s *source, f *Frame) error {
 	if info.Key {
 		s.newest = data
 	}
+	if at < -longGap && info.Kind == rtmpchunk.Audio {
+		return nil // from before the recording began, as after a restart; of the picture it is kept, at the beginning: what follows can't be decoded without
+	}
 	(*t).add(at, info.Composition, info.Key, data)
 	return nil
 }

@@ -38,12 +38,12 @@ func (t *timeline) at(timestamp, run uint32, captured time.Duration) time.Durati
 	}
 	n := int64(captured / bucketTime)
 	for ; t.bucket < n; t.bucket++ {
-		t.buckets[(t.bucket+1)%timelineBuckets] = unknown
+		t.buckets[place(t.bucket+1)] = unknown
 		if n-t.bucket > timelineBuckets {
 			t.bucket = n - timelineBuckets - 1
 		}
 	}
-	if i := ((n % timelineBuckets) + timelineBuckets) % timelineBuckets; captured-ms < t.buckets[i] {
+	if i := place(n); captured-ms < t.buckets[i] {
 		t.buckets[i] = captured - ms
 	}
 	soonest := unknown
@@ -57,6 +57,9 @@ func (t *timeline) at(timestamp, run uint32, captured time.Duration) time.Durati
 	t.last = max(t.last, ms)
 	return t.base + ms
 }
+
+// place is where bucket n is kept; frames that were captured before the recording began have numbers below 0.
+func place(n int64) int64 { return (n%timelineBuckets + timelineBuckets) % timelineBuckets }
 
 func (t *timeline) reset(timestamp, run uint32, captured time.Duration) {
 	*t = timeline{known: true, run: run, first: timestamp, base: captured, bucket: int64(captured / bucketTime)}
