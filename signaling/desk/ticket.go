@@ -291,7 +291,7 @@ func (s *State) bestFor(r *Room) *Call {
 			if best != nil && (t.Priority < best.Ticket.Priority || t.Priority == best.Ticket.Priority && t.Order > best.Ticket.Order) {
 				break
 			}
-			if t.Offer == "" && t.Transfer != r.Agent && r.serves(nil, t.Skills) && s.here(c.Caller) && !s.refusedLately(t, r.Agent) {
+			if t.Offer == "" && t.Transfer != r.Agent && c.Caller != r.Agent && r.serves(nil, t.Skills) && s.here(c.Caller) && !s.refusedLately(t, r.Agent) {
 				best = c
 				break
 			}
