@@ -35,13 +35,14 @@ type row struct {
 var table = []row{
 	{dir: "."},
 	{dir: "cmd/duet", imports: []string{
-		"bench", "bench/load", "web", "gateway", "gateway/carrier", "signaling", "signaling/client", "signaling/hook", "signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
+		"bench", "bench/load", "web", "gateway", "gateway/carrier", "gateway/localca", "signaling", "signaling/client", "signaling/hook", "signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "record", "client", "relay", "relay/udp", "transport", "transport/wire", "bench/netem", "rtmpchunk", "crypto"}},
 	{dir: "bench", imports: []string{"client", "relay", "relay/udp", "transport", "transport/transporttest", "transport/wire", "bench/netem", "bench/tcp", "rtmpchunk", "fec", "crypto"}},
 	{dir: "bench/load", imports: []string{"relay", "relay/udp", "transport", "transport/wire", "rtmpchunk", "crypto"}},
 	{dir: "bench/laws", imports: []string{"signaling/desk"}},
 	{dir: "web"},
 	{dir: "web/wasm", imports: []string{"web/endpoint", "crypto"}},
 	{dir: "gateway/carrier"},
+	{dir: "gateway/localca"},
 	{dir: "gateway", imports: []string{"rtmpchunk", "crypto"}},
 	{dir: "signaling", imports: []string{"signaling/auth", "signaling/office", "signaling/store", "signaling/desk", "crypto"}},
 	{dir: "signaling/hook", imports: []string{"signaling/office", "signaling/store", "signaling/desk"}},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -18,9 +17,9 @@ const defaultWebTransport = "127.0.0.1:8443"
 // browsers is what a server has for them: pages, and carriers to its relay.
 type browsers struct {
 	carriers *carrier.Server
-	sock     net.PacketConn // of WebTransport; nil: there is none
-	made     *carrier.Certificates
-	given    *tls.Certificate // --tls-cert
+	sock     net.PacketConn          // of WebTransport; nil: there is none
+	made     *carrier.Certificates   // known by their hashes
+	given    func() *tls.Certificate // instead, from an authority
 }
 
 // openBrowsers makes ways to the relay and mounts them, and the pages.
@@ -40,12 +39,8 @@ func (s *server) openBrowsers(mux *http.ServeMux) (err error) {
 	if b.sock, err = (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", cfg.webTransport); err != nil {
 		return listenHint(err, "--webtransport")
 	}
-	if cfg.tlsCert != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.tlsCert, cfg.tlsKey)
-		if err != nil {
-			return withHint(fmt.Errorf("WebTransport: %w", err), "--tls-cert and --tls-key name PEM files")
-		}
-		b.given = &cert
+	if s.certs != nil && s.certs.quic != nil {
+		b.given = s.certs.quic
 		return nil
 	}
 	b.made, err = carrier.NewCertificates(time.Now)
@@ -54,7 +49,7 @@ func (s *server) openBrowsers(mux *http.ServeMux) (err error) {
 
 // serve takes WebTransport sessions until ctx ends.
 func (b *browsers) serve(ctx context.Context) error {
-	certificate, hashes := func() *tls.Certificate { return b.given }, func() []string { return nil }
+	certificate, hashes := b.given, func() []string { return nil }
 	if b.given == nil {
 		certificate, hashes = b.made.Certificate, b.made.Hashes
 	}
@@ -82,11 +77,6 @@ func (s *server) openHTTPS() error {
 	if l == nil {
 		return err
 	}
-	s.httpsLn = l
-	cert, err := tls.LoadX509KeyPair(s.cfg.tlsCert, s.cfg.tlsKey)
-	if err != nil {
-		return withHint(fmt.Errorf("HTTPS: %w", err), "--tls-cert and --tls-key name PEM files")
-	}
-	s.httpsLn = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+	s.httpsLn = tls.NewListener(l, s.certs.config("http/1.1"))
 	return nil
 }

@@ -44,11 +44,16 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 	f.StringVar(&cfg.rtmp, "rtmp", defaultRTMP, "address for RTMP, '' for none")
 	f.StringVar(&cfg.rtmps, "rtmps", "", "address for RTMPS, needs --tls-cert and --tls-key")
 	f.StringVar(&cfg.http, "http", defaultHTTP, "address for HTTP, '' for none")
-	f.StringVar(&cfg.https, "https", "", "address for HTTPS, needs --tls-cert and --tls-key: browsers give camera and microphone to it alone, but for localhost")
+	f.StringVar(&cfg.https, "https", "", "address for HTTPS, default :443 with --tls-self and --acme: browsers give camera and microphone to it alone, but for localhost")
 	f.StringVar(&cfg.webTransport, "webtransport", defaultWebTransport, "address for browsers over QUIC, '' for none; they have the WebSocket of --http besides")
 	f.StringVar(&cfg.admin, "admin", defaultAdmin, "address for metrics and profiles, '' for none")
-	f.StringVar(&cfg.tlsCert, "tls-cert", "", "certificate for HTTPS, WebTransport and RTMPS, a PEM file")
-	f.StringVar(&cfg.tlsKey, "tls-key", "", "its private key, a PEM file")
+	f.StringVar(&cfg.tls.cert, "tls-cert", "", "certificate for HTTPS, WebTransport and RTMPS, a PEM file; it is read again when it changes")
+	f.StringVar(&cfg.tls.key, "tls-key", "", "its private key, a PEM file")
+	f.BoolVar(&cfg.tls.self, "tls-self", false, "certificates from a CA of this server's own, for private networks without a domain: /ca/ explains how to install it")
+	f.StringSliceVar(&cfg.tls.acme, "acme", nil, "get certificates for these domains from Let's Encrypt, whose terms you accept with this; port 443 has to be reachable")
+	f.StringVar(&cfg.tls.acmeEmail, "acme-email", "", "where the authority writes to if something is wrong")
+	f.StringVar(&cfg.tls.acmeCA, "acme-ca", "", "directory URL of another authority that speaks ACME, also one of your own")
+	f.StringVar(&cfg.tls.acmeRoot, "acme-root", "", "certificate to check that authority with, a PEM file")
 	f.StringVar(&cfg.advertise, "advertise", "", "HOST[:PORT] that clients reach this server at, where it is behind NAT or in a container")
 	f.BoolVar(&cfg.allowPlaintext, "allow-plaintext", false, "allow RTMP and HTTP-FLV, which are not encrypted, off loopback")
 	f.StringVar(&cfg.role, "role", roleAll, "all, relay or signaling: what this process does; apart they meet over --nats")
@@ -86,6 +91,9 @@ func (s *server) print(w io.Writer, show string) {
 	}
 	if s.httpsLn != nil {
 		fmt.Fprintf(w, "https  %s\n", s.httpsLn.Addr())
+	}
+	if s.certs != nil && s.certs.ca != nil {
+		fmt.Fprintf(w, "ca     SHA-256 %s; /ca/ explains how to install it\n", s.certs.ca.Fingerprint())
 	}
 	if s.browsers != nil && s.browsers.sock != nil {
 		fmt.Fprintf(w, "quic   %s  browsers\n", s.browsers.sock.LocalAddr())

@@ -37,9 +37,9 @@ type serverConfig struct {
 	udp, rtmp, http string
 	rtmps           string
 	admin           string // metrics and profiles
-	tlsCert, tlsKey string
+	tls             tlsOptions
 	webTransport    string
-	https           string // needs tlsCert
+	https           string // needs tls
 	advertise       string
 	allowPlaintext  bool
 	log             *slog.Logger
@@ -73,6 +73,7 @@ type server struct {
 	httpLn   net.Listener
 	httpsLn  net.Listener
 	told     addresses        // what clients are told
+	certs    *certificates    // nil: no TLS
 	browsers *browsers        // nil: none can come
 	changed  chan struct{}    // the relay's sessions have changed
 	calls    *calls           // nil: signaling is not here
@@ -106,10 +107,14 @@ func (s *server) open() (err error) {
 	if s.httpLn, err = listen(cfg.http, "--http"); err != nil {
 		return err
 	}
+	if s.certs, err = openCertificates(&cfg.tls, cfg.data, cfg.advertise, cfg.https, cfg.log); err != nil {
+		return err
+	}
 	if err := s.openHTTPS(); err != nil {
 		return err
 	}
 	mux := http.NewServeMux()
+	s.certs.mount(mux)
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /healthz", s.health)
 	if cfg.role != roleSignaling {
@@ -158,11 +163,7 @@ func (s *server) openRelay(mux *http.ServeMux) (err error) {
 		return err
 	}
 	if s.rtmpsLn != nil {
-		cert, err := tls.LoadX509KeyPair(cfg.tlsCert, cfg.tlsKey)
-		if err != nil {
-			return withHint(fmt.Errorf("RTMPS: %w", err), "--tls-cert and --tls-key name PEM files")
-		}
-		s.rtmpsLn = tls.NewListener(s.rtmpsLn, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12})
+		s.rtmpsLn = tls.NewListener(s.rtmpsLn, s.certs.config())
 	}
 	if cfg.role != roleRelay {
 		return nil
@@ -231,11 +232,19 @@ func (c *serverConfig) check() error {
 	if c.udp == "" {
 		return withHint(misusef("--udp can't be empty: it is what pushers and players use"), "--udp %s is the default", defaultUDP)
 	}
-	if c.https != "" && (c.tlsCert == "" || c.http == "") {
-		return withHint(misusef("--https needs --tls-cert, --tls-key and --http"), "for example: --https :443 --tls-cert cert.pem --tls-key key.pem; --http may stay on loopback")
+	if err := c.tls.check(); err != nil {
+		return err
 	}
-	if (c.tlsCert == "") != (c.tlsKey == "") || c.rtmps != "" && c.tlsCert == "" {
-		return withHint(misusef("RTMPS needs --rtmps, --tls-cert and --tls-key together"), "for example: --rtmps :1936 --tls-cert cert.pem --tls-key key.pem")
+	if c.https == "" && (c.tls.self || len(c.tls.acme) > 0) {
+		c.https = httpsPort
+	}
+	for flag, addr := range map[string]string{"--https": c.https, "--rtmps": c.rtmps} {
+		if addr != "" && !c.tls.any() {
+			return withHint(misusef("%s needs a certificate", flag), tlsHintText)
+		}
+	}
+	if c.https != "" && c.http == "" {
+		return withHint(misusef("--https needs --http"), "--http may stay on loopback: %s", defaultHTTP)
 	}
 	if c.advertise != "" {
 		if _, _, err := splitAddress(c.advertise); err != nil {
@@ -344,6 +353,9 @@ func (s *server) serve(ctx context.Context) error {
 	}
 	if s.admin != nil {
 		start("admin port", func() error { return s.admin.serve(ctx) })
+	}
+	if s.certs != nil && s.certs.run != nil {
+		start("certificates", func() error { return s.certs.run(ctx) })
 	}
 	if s.httpLn != nil {
 		start("HTTP", func() error { return s.serveHTTP(ctx, s.httpLn) })

@@ -295,6 +295,25 @@ export const texts = Object.freeze({
   on: ["Yes", "是"],
   off: ["No", "否"],
 
+  // The server's own CA.
+  title_ca: ["This server's certificate", "本服务器的证书"],
+  ca_none: ["Nothing to install", "无需安装"],
+  ca_none_hint: ["This server has no certificates of its own making.", "本服务器未使用自签证书。"],
+  ca_install: ["Let this machine know the server", "让本机信任此服务器"],
+  ca_why: ["Browsers give camera and microphone only to servers that they know. This one is in a private network, where no public authority vouches for it: so it vouches for itself, with a certificate that is installed once.", "浏览器只向受信任的服务器开放摄像头和麦克风。本服务器位于内部网络，没有公共机构为其担保，因此需要一次性安装它自己的证书。"],
+  ca_limits: ["It is good for addresses of private networks and this server's own name, and for nothing else: not for any other web site.", "该证书仅对内网地址和本服务器名称有效，对其他任何网站均无效。"],
+  ca_compare: ["Compare these characters with those that your administrator has (the server prints them when it starts). If they differ, stop here.", "请与管理员处的指纹（服务器启动时会显示）核对。如不一致，请勿继续。"],
+  ca_download: ["Download the certificate.", "下载证书。"],
+  ca_button: ["Download duet-ca.crt", "下载 duet-ca.crt"],
+  ca_system: ["Install it:", "安装证书："],
+  ca_windows: ["Open the file, Install Certificate, Local Machine or Current User, Place all certificates in the following store, Trusted Root Certification Authorities.", "打开文件，点击「安装证书」，选择「将所有的证书都放入下列存储」→「受信任的根证书颁发机构」。"],
+  ca_macos: ["Open the file: Keychain Access takes it. Open it there, Trust, When using this certificate: Always Trust.", "打开文件并添加到「钥匙串访问」，双击该证书，在「信任」中选择「始终信任」。"],
+  ca_ios: ["Settings, Profile Downloaded, Install. Then Settings, General, About, Certificate Trust Settings: switch it on.", "「设置」→「已下载描述文件」→ 安装；然后在「通用」→「关于本机」→「证书信任设置」中开启。"],
+  ca_android: ["Settings, Security, Encryption and credentials, Install a certificate, CA certificate.", "「设置」→「安全」→「加密与凭据」→「安装证书」→「CA 证书」。"],
+  ca_linux: ["chrome://certificate-manager, Custom, Installed by you, Trusted Certificates, Import.", "打开 chrome://certificate-manager，在「自定义」→「由您安装」→「受信任的证书」中导入。"],
+  ca_firefox: ["Settings, Privacy & Security, Certificates, View Certificates, Authorities, Import: trust it to identify websites.", "「设置」→「隐私与安全」→「证书」→「查看证书」→「证书颁发机构」→ 导入，并勾选信任其标识网站。"],
+  ca_again: ["Close the browser and open it again.", "关闭并重新打开浏览器。"],
+
   // What went wrong.
   err_unreachable: ["The server can't be reached. Check your network, and try again.", "无法连接服务器，请检查网络后重试。"],
   err_unauthorized: ["You are not signed in any more. Sign in again.", "登录已失效，请重新登录。"],
