@@ -43,10 +43,10 @@ ffmpeg: ## the tests that need ffmpeg
 web: ## the wasm of the browser SDK anew; needs node
 	web/build.sh
 
-browser: ## the SDK and the pages in Chromium; needs node and Chromium. About two minutes
+browser: ## the SDK and the pages in Chromium; needs node, Chromium and ffmpeg. About three minutes
 	web/build.sh --check
 	cd web/e2e && npm ci --silent --no-audit --no-fund && npm run -s types && npm run -s unit
-	cd web/e2e && npm run -s pages
+	cd web/e2e && npm run -s pages && npm run -s vectors && npm run -s others
 	cd web/e2e && node --test --test-concurrency=1 --test-name-pattern="over a WebSocket|blocked from the beginning|server restarts|expired" sdk.js
 
 kills: ## servers are killed in mid-call, and while 2,000 callers race for agents; about a minute

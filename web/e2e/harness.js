@@ -23,7 +23,7 @@ import {beeps, bits, film, frames, tone} from "./media.js";
 /** @typedef {import("playwright-core").Browser} Browser */
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), "..", "..");
-const mediaDir = path.join(os.tmpdir(), "duet-e2e-media");
+export const mediaDir = path.join(os.tmpdir(), "duet-e2e-media");
 const startTimeout = 15_000;
 
 /** Ports are given out by the system, a little before they are used. @returns {Promise<number>} */

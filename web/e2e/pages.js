@@ -6,6 +6,7 @@ import {describe, test} from "node:test";
 import {hearsTone, showsPictures, until} from "./harness.js";
 import {House, accessible, listen, putThrough, said, shot, shown, shows, write} from "./pages-parties.js";
 import "./pages-admin.js";
+import "./pages-rtcroom.js";
 
 const slow = 20_000;
 
@@ -274,6 +275,20 @@ describe("devices that are refused", () => {
     await customer.click("#hangup");
     await shows(customer, "over");
     await shows(desk, "wrap");
+    house.clean();
+  });
+});
+
+describe("a server with a CA of its own", () => {
+  const house = new House({args: ["--tls-self", "--https", "127.0.0.1:0"]});
+
+  test("its page says what to install and how to know it", async () => {
+    const p = await house.page("/ca/", {bypassCSP: true});
+    await shows(p, "install");
+    assert.match((await p.locator("#fingerprint").textContent()) ?? "", /^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
+    await accessible(p, "the CA's page");
+    const [file] = await Promise.all([p.waitForEvent("download"), p.click("a.button")]);
+    assert.equal(file.suggestedFilename(), "duet-ca.crt");
     house.clean();
   });
 });

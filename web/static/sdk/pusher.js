@@ -3,6 +3,7 @@
 import {openCamera, openMicrophone, openScreen, readAudio, readVideo, trouble} from "./capture.js";
 import {Code, particular} from "./codes.js";
 import {LiveElement, supported} from "./element.js";
+import {awaited} from "./later.js";
 
 /** @typedef {import("./capture.js").Reading} Reading */
 /** @typedef {"camera" | "microphone"} Device */
@@ -37,6 +38,7 @@ export class LivePusher extends LiveElement {
   #still = 0;
   #paused = false;
   #previewing = false;
+  #coming = ""; // the URL that stands for one to come
   #onDevices = () => void this.#devicesChanged();
   #onHidden = () => this.#applyMute();
 
@@ -167,6 +169,8 @@ export class LivePusher extends LiveElement {
       return;
     }
     if (!this.#usable()) return;
+    const coming = awaited(this.url);
+    if (coming) return void (await this.#startLater(this.url, coming));
     const chosen = this.getAttribute("video-codec") ?? "";
     const worker = this.openWorker({
       role: "push", url: this.url,
@@ -179,8 +183,25 @@ export class LivePusher extends LiveElement {
     if (this.worker) this.#send();
   }
 
+  /** RTCRoom's pages look for a room when they are told 1002: camera and microphone are ready by then, and the push begins with the call. @param {string} url @param {Promise<string>} coming */
+  async #startLater(url, coming) {
+    await this.startPreview();
+    this.state(Code.pushBegins, undefined, "ready: the push begins when somebody is in the room");
+    this.#coming = url;
+    const real = await coming;
+    if (this.#coming !== url || this.url !== url) return; // it was stopped, or has another
+    this.#coming = "";
+    this.setAttribute("url", real);
+    await this.start();
+    this.stopPreview();
+  }
+
   /** Ends the stream; the other side is told at once. */
   async stop() {
+    if (this.#coming) {
+      this.#coming = "";
+      this.stopPreview();
+    }
     if (!this.worker) {
       if (!this.#previewing) this.#closeDevices();
       return;
