@@ -89,9 +89,10 @@ func TestGhosts(t *testing.T) {
 	}
 }
 
-// vanish closes all sockets, as servers do when nothing is heard from the other end.
+// vanish closes all sockets, as servers do when nothing is heard from the other end, and ends all media, as the relay does.
 func (r *race) vanish() {
 	conns := make(map[string]string)
+	var silent []*desk.Media
 	r.offices[0].View(func(s *desk.State) {
 		for i := range ghosts {
 			name := fmt.Sprintf("ghost%d", i)
@@ -99,7 +100,17 @@ func (r *race) vanish() {
 				conns[conn] = name
 			}
 		}
+		for _, c := range s.AllCalls() {
+			for i := range c.Parties {
+				if p := &c.Parties[i]; p.Pushing || p.Playing {
+					silent = append(silent, &desk.Media{Call: c.ID, User: p.User})
+				}
+			}
+		}
 	})
+	for _, m := range silent {
+		_, _ = r.offices[0].Do(r.t.Context(), desk.System(), m) // the call may be over by now
+	}
 	for conn, user := range conns {
 		r.offices[0].do(r.t, desk.Actor{User: user, Roles: []desk.Role{desk.Caller}}, &desk.Disconnect{Conn: conn})
 	}
