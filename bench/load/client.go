@@ -84,12 +84,12 @@ func (p *play) packet(clock time.Duration, h *rtmpchunk.Header, late time.Durati
 // measuring reports whether the window has begun for this stream.
 func (p *push) measuring() bool { return p.from > 0 }
 
-// frame makes the next frame and hands it to the session.
-func (c *client) frame(now time.Time, captured time.Duration, alloc func() *transport.Packet) {
+// send hands a message to the session.
+func (c *client) send(now time.Time, captured time.Duration, m rtmpchunk.Message, alloc func() *transport.Packet) {
 	p := c.push
 	var fresh *transport.Packet
 	full := false
-	_, err := p.cut.Push(p.src.frame(), transport.Ticks(captured), func() []byte {
+	record, err := p.cut.Push(m, transport.Ticks(captured), func() []byte {
 		fresh = alloc()
 		return fresh.Data
 	}, func(b []byte, h rtmpchunk.Header) {
@@ -99,6 +99,11 @@ func (c *client) frame(now time.Time, captured time.Duration, alloc func() *tran
 	})
 	if err != nil {
 		panic(err) // sizes were checked before the run
+	}
+	if r := record; r != nil { // a configuration goes its own way; at the beginning of a session there is room
+		_ = c.conn.SendControl(now, &wire.Control{
+			Type: wire.ControlRecord, Order: r.Order, Slot: uint8(r.Slot), ID: r.ID, Message: r.Type, Timestamp: r.Timestamp, Data: r.Body,
+		})
 	}
 	if full {
 		p.refused++

@@ -10,6 +10,7 @@ import (
 
 	"duet/crypto"
 	"duet/relay"
+	"duet/rtmpchunk"
 	"duet/transport/wire"
 )
 
@@ -36,11 +37,12 @@ type Config struct {
 	Calls    int // two-party calls: two streams, each with one player
 	Fanout   int // players of one stream
 	Shape    Shape
-	Duration time.Duration // of the window that is measured
-	Ramp     time.Duration // over which the sessions begin; default and least: as fast as a relay takes them
-	Late     time.Duration // default DefaultLate
-	Workers  int           // default 1
-	Stream   string        // prefix of the streams' names; default live/load
+	Duration time.Duration       // of the window that is measured
+	Ramp     time.Duration       // over which the sessions begin; default and least: as fast as a relay takes them
+	Late     time.Duration       // default DefaultLate
+	Workers  int                 // default 1
+	Stream   string              // prefix of the streams' names; default live/load
+	Setup    []rtmpchunk.Message // what each stream begins with: configurations of decoders, for a recorder; none: nobody looks into it
 
 	// Measure, if set, is called at both ends of the window.
 	Measure func(ctx context.Context) error
@@ -56,7 +58,7 @@ func (c *Config) setDefaults() error {
 		c.Workers = 1
 	}
 	if c.Stream == "" {
-		c.Stream = "live/load"
+		c.Stream = DefaultStream
 	}
 	if c.Measure == nil {
 		c.Measure = func(context.Context) error { return nil }
@@ -239,6 +241,14 @@ func (r *run) put(ctx context.Context, progress func(string)) error {
 	return nil
 }
 
+// StreamName is the stream of a call's party, 0 or 1.
+func StreamName(prefix string, call, side int) string {
+	return fmt.Sprintf("%s-%d-%c", prefix, call, 'a'+side)
+}
+
+// DefaultStream is the prefix of the streams' names.
+const DefaultStream = "live/load"
+
 // script opens session i: a call's two pushers, then its two players; or the one pusher and all players.
 func (r *run) script() func(now time.Time, i int) error {
 	var one *push
@@ -258,7 +268,7 @@ func (r *run) script() func(now time.Time, i int) error {
 		}
 		call, part := i/4, i%4
 		w := r.workers[call%len(r.workers)]
-		name := func(side int) string { return fmt.Sprintf("%s-%d-%c", r.cfg.Stream, call, 'a'+side) }
+		name := func(side int) string { return StreamName(r.cfg.Stream, call, side) }
 		if part < 2 {
 			c, err := w.push(now, name(part))
 			if err != nil {

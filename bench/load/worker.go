@@ -168,7 +168,7 @@ func (w *worker) frames(now time.Time, c *client) {
 	for !c.over {
 		at, _ := p.src.next()
 		if due := p.begin.Add(at); !due.After(now) {
-			c.frame(now, due.Sub(w.origin), w.packet)
+			c.send(now, due.Sub(w.origin), p.src.frame(), w.packet)
 			w.touch(c)
 			continue
 		}
@@ -276,6 +276,9 @@ func (w *worker) drain(c *client, clock time.Duration) {
 			if c.push != nil && c.push.live && !was {
 				w.live++
 				c.push.begin = w.now.Add(w.phase(len(w.pushers)))
+				for _, m := range w.cfg.Setup {
+					c.send(w.now, w.now.Sub(w.origin), m, w.packet)
+				}
 				w.pushers = append(w.pushers, c)
 			}
 		case transport.EventClosed:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -19,7 +22,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"duet/bench/load"
+	"duet/record"
 	"duet/relay"
+	"duet/rtmpchunk"
+	"duet/signaling/desk"
 )
 
 type benchLoad struct {
@@ -27,6 +33,8 @@ type benchLoad struct {
 	server  string // data directory of a running server
 	admin   string // its admin port
 	findMax bool
+	record  bool
+	child   int // calls to record: this process is the server
 	floor   bool
 	json    bool
 	profile string
@@ -46,6 +54,9 @@ const (
 	// defaultCalls is how many there are unless told otherwise.
 	defaultCalls = 10
 )
+
+// serveAlone is a server without anything but the relay and its admin port, on free ports.
+var serveAlone = []string{"serve", "--rtmp", "", "--http", "", "--webtransport", "", "--udp", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
 
 func newBenchLoad(s streams) *cobra.Command {
 	var b benchLoad
@@ -76,6 +87,9 @@ command starts, on loopback, so that its CPU time is apart from the load's; with
 	f.StringVar(&b.admin, "admin", defaultAdmin, "admin port of that server")
 	f.BoolVar(&b.findMax, "find-max", false, fmt.Sprintf("raise --calls until p99 delay is more than %v, or more than %g %% of the frames are lost or late", findDelay, 100*findLoss))
 	f.BoolVar(&b.floor, "floor", false, "run the ideal loop under the same load too, and tell the ratio")
+	f.BoolVar(&b.record, "record", false, "measure it twice: without, and with every call recorded, synced to disk once a second")
+	f.IntVar(&b.child, "child", -1, "record so many calls: be the server")
+	_ = f.MarkHidden("child")
 	f.StringVar(&b.profile, "profile", "", "file for a CPU profile of the server, taken while it is measured")
 	f.BoolVar(&b.json, "json", false, "print the report as JSON")
 	return cmd
@@ -88,6 +102,7 @@ type loadReport struct {
 	Bitrate     int       `json:"bitrate"`
 	FPS         int       `json:"fps"`
 	Audio       int       `json:"audio"`
+	Recorded    float64   `json:"recorded_mib,omitempty"` // on disk by the end of the measurement
 	Seconds     float64   `json:"seconds"`
 	Sessions    int       `json:"sessions"`
 	OutPackets  float64   `json:"out_packets_per_s"` // datagrams, of every kind
@@ -128,6 +143,12 @@ func timesOf(h *relay.Histogram) loadTimes {
 }
 
 func (b *benchLoad) run(ctx context.Context, s streams) (err error) {
+	if b.child >= 0 {
+		return recordLoad(ctx, s, b.server, b.child)
+	}
+	if b.record && (b.cfg.Fanout > 0 || b.server != "" || b.findMax) {
+		return misusef("--record is for --calls, on a server of its own")
+	}
 	if b.cfg.Calls == 0 && b.cfg.Fanout == 0 {
 		b.cfg.Calls = defaultCalls
 		if b.findMax {
@@ -152,6 +173,12 @@ func (b *benchLoad) run(ctx context.Context, s streams) (err error) {
 		var r loadReport
 		r, err = b.once(ctx, bar, b.cfg)
 		reports = append(reports, r)
+		if b.record && err == nil {
+			cfg := b.cfg
+			cfg.Setup = clipSetup()
+			r, err = b.once(ctx, bar, cfg)
+			reports = append(reports, r)
+		}
 	}
 	if err != nil {
 		return err
@@ -167,7 +194,11 @@ func (b *benchLoad) run(ctx context.Context, s streams) (err error) {
 func (b *benchLoad) once(ctx context.Context, bar *progress, cfg load.Config) (r loadReport, err error) {
 	server := &child{data: b.server, admin: b.admin}
 	if b.server == "" {
-		if server, err = startChild(ctx); err != nil {
+		args := serveAlone
+		if cfg.Setup != nil {
+			args = []string{"bench", "load", "--child", strconv.Itoa(cfg.Calls)}
+		}
+		if server, err = startChild(ctx, args...); err != nil {
 			return r, err
 		}
 		defer func() { err = joinErrors(err, server.stop()) }()
@@ -200,6 +231,15 @@ func (b *benchLoad) once(ctx context.Context, bar *progress, cfg load.Config) (r
 		}
 	}
 	r = reportLoad(&cfg, &res, &samples[0], &samples[1])
+	if cfg.Setup != nil {
+		list, err := record.List(filepath.Join(server.data, recordDir))
+		for i := range list {
+			r.Recorded += float64(list[i].Size) / (1 << 20)
+		}
+		if err != nil || r.Recorded == 0 {
+			return r, joinErrors(err, errors.New("nothing was recorded"))
+		}
+	}
 	r.LoadCPU = float64(own[1]-own[0]) / 1e9 / res.Seconds * 100
 	if b.floor {
 		ideal, err := runIdeal(ctx, bar, &cfg)
@@ -307,6 +347,9 @@ func printLoad(w io.Writer, reports []loadReport) error {
 		if r.Fanout > 0 {
 			what = fmt.Sprintf("1 to %d", r.Fanout)
 		}
+		if r.Recorded > 0 {
+			what += fmt.Sprintf(", recorded (%.0f MiB)", r.Recorded)
+		}
 		floor := "-"
 		if r.FloorRatio > 0 {
 			floor = fmt.Sprintf("%.2f ×", r.FloorRatio)
@@ -352,25 +395,25 @@ func (c *child) aim(cfg *load.Config) error {
 	return nil
 }
 
-// startChild starts `duet serve` on free ports of loopback, relay and admin port alone.
-func startChild(ctx context.Context) (*child, error) {
+// startChild starts a server on free ports of loopback, relay and admin port alone. args are without --data.
+func startChild(ctx context.Context, args ...string) (*child, error) {
 	dir, err := os.MkdirTemp("", "duet-load-")
 	if err != nil {
 		return nil, err
 	}
 	c := &child{data: filepath.Join(dir, "data"), said: &strings.Builder{}}
-	if err := c.start(ctx); err != nil {
+	if err := c.start(ctx, slices.Concat(args, []string{"--data", c.data})); err != nil {
 		return nil, joinErrors(err, c.stop())
 	}
 	return c, nil
 }
 
-func (c *child) start(ctx context.Context) error {
+func (c *child) start(ctx context.Context, args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	c.cmd = exec.CommandContext(ctx, self, "serve", "--data", c.data, "--udp", "127.0.0.1:0", "--rtmp", "", "--http", "", "--webtransport", "", "--admin", "127.0.0.1:0") // #nosec G204 -- this program
+	c.cmd = exec.CommandContext(ctx, self, args...) // #nosec G204 -- this program
 	c.cmd.Cancel = func() error { return c.cmd.Process.Signal(os.Interrupt) }
 	c.cmd.WaitDelay = childEnd
 	c.cmd.Stderr = c.said
@@ -414,6 +457,40 @@ func (c *child) stop() error {
 		}
 	}
 	return joinErrors(err, os.RemoveAll(filepath.Dir(c.data)))
+}
+
+// recordLoad is a server that records the first calls of a load.
+func recordLoad(ctx context.Context, s streams, data string, calls int) error {
+	srv, err := newServer(serverConfig{data: data, udp: "127.0.0.1:0", admin: "127.0.0.1:0"})
+	if err != nil {
+		return err
+	}
+	list := recordOrders{Seq: 1}
+	for i := range calls {
+		o := recordOrder{Call: fmt.Sprintf("load%d", i), Kind: "queue", Policy: desk.RecordAlways}
+		for side := range 2 {
+			name := load.StreamName(load.DefaultStream, i, side)
+			o.Streams = append(o.Streams, record.Stream{Name: name, User: name})
+		}
+		list.Orders = append(list.Orders, o)
+	}
+	srv.keeper.follow(list)
+	fmt.Fprintf(s.out, "admin  %s\n", srv.admin.ln.Addr())
+	return srv.serve(ctx)
+}
+
+// clipSetup are the configurations of the clip's decoders.
+func clipSetup() (list []rtmpchunk.Message) {
+	for r := rtmpchunk.NewReader(bytes.NewReader(clip)); ; {
+		m, err := r.Read()
+		if err != nil {
+			return list
+		}
+		if rtmpchunk.Classify(m).Packet == rtmpchunk.PacketSequenceStart {
+			m.Timestamp = 0
+			list = append(list, m)
+		}
+	}
 }
 
 // takeProfile has the server profile itself.

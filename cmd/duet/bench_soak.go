@@ -66,7 +66,7 @@ func (b *benchSoak) run(ctx context.Context, s streams) (err error) {
 	}
 	bar := newProgress(s.err)
 	defer bar.clear()
-	child, err := startChild(ctx)
+	child, err := startChild(ctx, serveAlone...)
 	if err != nil {
 		return err
 	}

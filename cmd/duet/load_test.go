@@ -48,6 +48,18 @@ func TestBenchLoad(t *testing.T) {
 	}
 }
 
+// With --record the second figure is of a server that really records.
+func TestBenchLoadRecorded(t *testing.T) {
+	t.Parallel()
+	var r loadReport
+	if err := json.Unmarshal(outputOf(t, "bench", "load", "--calls", "2", "--bitrate", "300000", "--duration", "2s", "--record", "--json"), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Recorded < 0.1 || r.Frames == 0 || r.Delay.P99 == 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestBenchFloor(t *testing.T) {
 	t.Parallel()
 	out := outputOf(t, "bench", "floor", "--fanout", "1,3", "--duration", "500ms")
