@@ -32,6 +32,7 @@ func (s *server) openBrowsers(mux *http.ServeMux) (err error) {
 	b := &browsers{carriers: carrier.New(carrier.Config{Relay: s.relay.Addr(), Origins: cfg.calls.origins, Logger: cfg.log})}
 	s.browsers = b
 	mux.Handle("GET "+carrier.WebSocketPath, b.carriers.WebSocket())
+	mux.Handle("GET "+carrier.WebSocketPath+carrier.CheckSuffix, b.carriers.Check())
 	mux.Handle("GET /v1/carriers", b.carriers.Carriers())
 	if cfg.webTransport == "" {
 		return nil

@@ -13,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -53,6 +55,7 @@ func start(t *testing.T, change func(*Config)) (*Server, *httptest.Server) {
 	s := New(cfg)
 	mux := http.NewServeMux()
 	mux.Handle("GET "+WebSocketPath, s.WebSocket())
+	mux.Handle("GET "+WebSocketPath+CheckSuffix, s.Check())
 	mux.Handle("GET /v1/carriers", s.Carriers())
 	h := httptest.NewServer(mux)
 	t.Cleanup(func() {
@@ -64,11 +67,16 @@ func start(t *testing.T, change func(*Config)) (*Server, *httptest.Server) {
 
 func dial(t *testing.T, h *httptest.Server, origin string) (*websocket.Conn, *http.Response, error) {
 	t.Helper()
+	return dialAt(t, h, origin, WebSocketPath)
+}
+
+func dialAt(t *testing.T, h *httptest.Server, origin, path string) (*websocket.Conn, *http.Response, error) {
+	t.Helper()
 	o := &websocket.DialOptions{Subprotocols: []string{Subprotocol}, HTTPHeader: http.Header{}}
 	if origin != "" {
 		o.HTTPHeader.Set("Origin", origin)
 	}
-	c, r, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(h.URL, "http")+WebSocketPath, o)
+	c, r, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(h.URL, "http")+path, o)
 	if err == nil {
 		t.Cleanup(func() { _ = c.CloseNow() })
 		c.SetReadLimit(1 << 20)
@@ -236,5 +244,62 @@ func TestCertificates(t *testing.T) {
 	}
 	if changes < 9 || changes > 11 {
 		t.Errorf("%d certificates in 60 days", changes)
+	}
+}
+
+// A check gets back what it sends, up to a limit, without the relay, and only so many are made at a time.
+func TestCheck(t *testing.T) {
+	s, h := start(t, func(c *Config) { c.Relay, c.MaxCheck = netip.MustParseAddrPort("127.0.0.1:1"), 2 })
+	open := func() *websocket.Conn {
+		c, _, err := dialAt(t, h, "", WebSocketPath+CheckSuffix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const each = 20
+	message := bytes.Repeat(append(binary.BigEndian.AppendUint16(nil, 1000), bytes.Repeat([]byte{7}, 1000)...), each)
+	c := open()
+	for range checkBytes / 1000 / each {
+		if err := c.Write(t.Context(), websocket.MessageBinary, message); err != nil {
+			t.Fatal(err)
+		}
+		for got := 0; got < len(message); {
+			_, b, err := c.Read(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += len(b)
+		}
+	}
+	if err := c.Write(t.Context(), websocket.MessageBinary, message); err == nil {
+		for got := 0; err == nil && got < len(message); {
+			var b []byte
+			_, b, err = c.Read(t.Context())
+			got += len(b)
+		}
+		if err == nil {
+			t.Error("there is no limit")
+		}
+	}
+	peers := func(n int) {
+		for end := time.Now().Add(5 * time.Second); s.Peers() != n; runtime.Gosched() {
+			if time.Now().After(end) {
+				t.Fatalf("%d peers, want %d", s.Peers(), n)
+			}
+		}
+	}
+	peers(0)
+	for i := range 2 {
+		open()
+		peers(i + 1)
+	}
+	if _, _, err := open().Read(t.Context()); websocket.CloseStatus(err) != websocket.StatusTryAgainLater {
+		t.Errorf("one check more: %v", err)
+	}
+	if c, _, err := dial(t, h, ""); err != nil {
+		t.Error("checks keep calls out")
+	} else {
+		_ = c.CloseNow()
 	}
 }

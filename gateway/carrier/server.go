@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Config says how browsers are let in. Relay is required.
@@ -20,15 +21,20 @@ type Config struct {
 	Relay    netip.AddrPort // UDP, of a relay on this machine
 	Origins  []string       // hosts of pages that may come, beside those of the server's own host name
 	MaxPeers int            // default DefaultMaxPeers
+	MaxCheck int            // checks of the network at a time; default DefaultMaxCheck
 	Logger   *slog.Logger   // default: discard. Gets no addresses
 }
 
 // Limits.
 const (
 	DefaultMaxPeers = 4_000
+	DefaultMaxCheck = 64
 	// peerBuffer holds what a reader has not taken: beyond it the oldest is worth less than what comes next. 128 KiB are half a second at 2 Mbit/s.
 	peerBuffer  = 128 << 10
 	maxDatagram = 1200 // of ours
+	// A check of the network before a call is over soon.
+	checkTime  = 6 * time.Second
+	checkBytes = 4 << 20 // each way
 )
 
 // Server is the carriers of one relay.
@@ -38,6 +44,8 @@ type Server struct {
 
 	mu     sync.Mutex // guards what follows
 	peers  map[*peer]struct{}
+	checks int          // of peers
+	echo   *net.UDPConn // what checks talk to; nil until the first
 	closed bool
 	wt     func(host string) (url string, hashes []string) // nil: there is no WebTransport
 }
@@ -46,6 +54,9 @@ type Server struct {
 func New(cfg Config) *Server {
 	if cfg.MaxPeers <= 0 {
 		cfg.MaxPeers = DefaultMaxPeers
+	}
+	if cfg.MaxCheck <= 0 {
+		cfg.MaxCheck = DefaultMaxCheck
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -64,7 +75,9 @@ func New(cfg Config) *Server {
 // peer is one browser's connection.
 type peer struct {
 	*net.UDPConn
-	end context.CancelFunc
+	end   context.CancelFunc
+	check bool // it talks to the echo
+	spent int  // bytes of a check
 }
 
 var (
@@ -72,38 +85,72 @@ var (
 	errClosed = errors.New("carrier: closed")
 )
 
-// enter opens a peer's way to the relay.
-func (s *Server) enter(end context.CancelFunc) (*peer, error) {
-	u, err := net.DialUDP("udp", nil, s.relay)
+// enter opens a peer's way to the relay, or to the echo.
+func (s *Server) enter(end context.CancelFunc, check bool) (*peer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	to := s.relay
+	switch {
+	case s.closed:
+		return nil, errClosed
+	case len(s.peers) >= s.cfg.MaxPeers, check && s.checks >= s.cfg.MaxCheck:
+		return nil, errFull
+	case check:
+		if s.echo == nil {
+			e, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+			if err != nil {
+				return nil, fmt.Errorf("carrier: %w", err)
+			}
+			s.echo = e
+			go giveBack(e)
+		}
+		to, _ = s.echo.LocalAddr().(*net.UDPAddr)
+	}
+	u, err := net.DialUDP("udp", nil, to)
 	if err != nil {
 		return nil, fmt.Errorf("carrier: %w", err)
 	}
 	_ = u.SetReadBuffer(peerBuffer) // a hint
-	p := &peer{u, end}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return nil, errors.Join(errClosed, u.Close())
-	case len(s.peers) >= s.cfg.MaxPeers:
-		return nil, errors.Join(errFull, u.Close())
-	}
+	p := &peer{UDPConn: u, end: end, check: check}
 	s.peers[p] = struct{}{}
+	if check {
+		s.checks++
+	}
 	return p, nil
+}
+
+// giveBack is an echo, of all that it gets, until it is closed.
+func giveBack(c *net.UDPConn) {
+	b := make([]byte, 2*maxDatagram)
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(b)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			_, _ = c.WriteToUDPAddrPort(b[:n], from) // it may be lost like any other
+		}
+	}
 }
 
 func (s *Server) leave(p *peer) {
 	p.end()
 	_ = p.Close() // ends its reader
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, in := s.peers[p]; in && p.check {
+		s.checks--
+	}
 	delete(s.peers, p)
-	s.mu.Unlock()
 }
 
 // Close ends all peers and lets no more in.
 func (s *Server) Close() {
 	s.mu.Lock()
 	s.closed = true
+	if s.echo != nil {
+		_ = s.echo.Close()
+	}
 	all := make([]*peer, 0, len(s.peers))
 	for p := range s.peers {
 		all = append(all, p)
@@ -140,6 +187,12 @@ func (p *peer) down(ctx context.Context, give func(b []byte) error) {
 
 // up sends a datagram to the relay. What is longer than ours is none.
 func (p *peer) up(b []byte) {
+	if p.check {
+		if p.spent += len(b); p.spent > checkBytes {
+			p.end()
+			return
+		}
+	}
 	if len(b) > 0 && len(b) <= maxDatagram {
 		_, _ = p.Write(b) // it may be lost like any other
 	}
@@ -174,8 +227,12 @@ type webTransport struct {
 	Hashes []string `json:"hashes,omitempty"` // SHA-256 of certificates, base64; none: the certificate is one that browsers trust
 }
 
-// WebSocketPath is where the WebSocket is to be mounted.
-const WebSocketPath = "/v1/carrier"
+// WebSocketPath is where the WebSocket is to be mounted; CheckSuffix makes it, and WebTransport's path, that of a check: what is sent comes back, for
+// some seconds.
+const (
+	WebSocketPath = "/v1/carrier"
+	CheckSuffix   = "/check"
+)
 
 // Carriers is a handler that tells a page how it can reach the relay.
 func (s *Server) Carriers() http.Handler {

@@ -19,8 +19,13 @@ const (
 	gatherBytes = 16 << 10
 )
 
-// WebSocket is a handler for WebSocketPath.
-func (s *Server) WebSocket() http.Handler {
+// WebSocket is a handler for WebSocketPath, Check for the same with CheckSuffix.
+func (s *Server) WebSocket() http.Handler { return s.webSocket(false) }
+
+// Check is a handler for a check of the network over a WebSocket.
+func (s *Server) Check() http.Handler { return s.webSocket(true) }
+
+func (s *Server) webSocket(check bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.sameSite(r) {
 			http.Error(w, "this page may not use this server: its host is not listed with --origin", http.StatusForbidden)
@@ -37,8 +42,8 @@ func (s *Server) WebSocket() http.Handler {
 			return
 		}
 		c.SetReadLimit(maxMessage)
-		ctx, cancel := context.WithCancel(context.Background())
-		p, err := s.enter(cancel)
+		ctx, cancel := span(context.Background(), check)
+		p, err := s.enter(cancel, check)
 		if err != nil {
 			cancel()
 			_ = c.Close(websocket.StatusTryAgainLater, "no more browsers are let in at present")

@@ -39,14 +39,16 @@ func (s *Server) ServeWebTransport(ctx context.Context, sock net.PacketConn, cer
 	}
 	webtransport.ConfigureHTTP3Server(h3)
 	srv := &webtransport.Server{H3: h3, CheckOrigin: s.sameSite}
-	mux.HandleFunc(Path, func(w http.ResponseWriter, r *http.Request) {
-		session, err := srv.Upgrade(w, r)
-		if err != nil {
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		s.carry(session)
-	})
+	for path, check := range map[string]bool{Path: false, Path + CheckSuffix: true} {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			session, err := srv.Upgrade(w, r)
+			if err != nil {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			s.carry(session, check)
+		})
+	}
 	s.mu.Lock()
 	s.wt = func(host string) (string, []string) {
 		if name, _, err := net.SplitHostPort(host); err == nil {
@@ -64,10 +66,18 @@ func (s *Server) ServeWebTransport(ctx context.Context, sock net.PacketConn, cer
 	return err
 }
 
+// span is how long a carrier may last: a check not long.
+func span(ctx context.Context, check bool) (context.Context, context.CancelFunc) {
+	if check {
+		return context.WithTimeout(ctx, checkTime)
+	}
+	return context.WithCancel(ctx)
+}
+
 // carry joins a session and the relay until either ends.
-func (s *Server) carry(session *webtransport.Session) {
-	ctx, cancel := context.WithCancel(session.Context())
-	p, err := s.enter(cancel)
+func (s *Server) carry(session *webtransport.Session, check bool) {
+	ctx, cancel := span(session.Context(), check)
+	p, err := s.enter(cancel, check)
 	if err != nil {
 		cancel()
 		_ = session.CloseWithError(0, "no more browsers are let in at present")

@@ -18,6 +18,8 @@ describe("calls", () => {
     await shot(desk, "agent-open");
     const customer = await house.page("/call/", {viewport: {width: 1280, height: 860}});
     await until("a level", async () => (await customer.locator("#level").evaluate((e) => /** @type {HTMLMeterElement} */ (e).value)) > 0.1);
+    const network = await until("a look at the network", async () => /Network: (\d+) ms there and back, (\d+) % lost, ([\d.]+) Mbit/.exec((await customer.locator("#network-check").textContent()) ?? ""));
+    assert.ok(Number(network[1]) < 100 && Number(network[2]) < 20 && Number(network[3]) > 2, network[0]);
     await until("a queue to choose", () => customer.locator("#queue-list input:checked").count());
     await customer.fill("#name", "Carl Weber");
     await customer.fill("#about", "My card is lost");

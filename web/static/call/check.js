@@ -2,6 +2,7 @@
 
 import {codeText, particular} from "../sdk/codes.js";
 import {supported} from "../sdk/element.js";
+import {checkNetwork} from "../sdk/netcheck.js";
 import {fillDevices, level} from "../shared/controls.js";
 import {el, t, write} from "../shared/ui.js";
 
@@ -29,6 +30,22 @@ async function open(kind, id) {
     else matters.push(() => codeText(video ? -1301 : -1302));
     return null;
   }
+}
+
+/** What the network is like, as a function. @type {() => string} */ let network = () => t("net_checking");
+
+/** Looks at the network, once. @param {string} [server] */
+export async function lookAtNetwork(server) {
+  try {
+    const {udp, tcp} = await checkNetwork(server);
+    const way = udp.ok ? udp : tcp;
+    const values = {rtt: Math.round(way.rtt), loss: Math.round(100 * way.loss), rate: (way.rate / 1e6).toFixed(1)};
+    const poor = way.ok && (way.rtt > 300 || way.loss > 0.15 || way.rate < 500_000);
+    network = () => (way.ok ? t(udp.ok ? "net_udp" : "net_tcp", values) + (poor ? " " + t("net_poor") : "") : t("err_unreachable"));
+  } catch {
+    network = () => t("err_unreachable");
+  }
+  write("network-check", network());
 }
 
 /** Opens camera and microphone and shows them. A call is possible without either, and the page says so. */
@@ -75,6 +92,7 @@ export function stopCheck() {
 /** Writes what is the matter anew. */
 export function checkWords() {
   const without = matters.length && navigator.mediaDevices ? " " + t("call_without") : "";
+  write("network-check", network());
   write("trouble", matters.map((m) => m()).join(" ") + without);
 }
 

@@ -20,6 +20,10 @@ export const texts = Object.freeze({
   level: ["Your voice", "您的声音"],
   try_again: ["Try again", "重试"],
   call_without: ["You can call all the same; text always works.", "您仍可呼叫，文字消息始终可用。"],
+  net_checking: ["Looking at the network …", "正在检测网络…"],
+  net_udp: ["Network: {rtt} ms there and back, {loss} % lost, {rate} Mbit/s fit each way.", "网络：往返 {rtt} 毫秒，丢包 {loss}%，双向可用 {rate} Mbit/s。"],
+  net_tcp: ["Network: UDP is blocked here, so the call goes over the web ({rtt} ms, {rate} Mbit/s). It works, with a little more delay.", "网络：此处 UDP 被屏蔽，通话将通过网页通道进行（{rtt} 毫秒，{rate} Mbit/s），延迟略高。"],
+  net_poor: ["That is little for a picture: sound comes first.", "带宽较低，将优先保证声音。"],
   devices: ["Devices", "设备"],
   done: ["Done", "完成"],
 
