@@ -198,7 +198,7 @@ func (a *ownAddresses) list() []string {
 	return a.known
 }
 
-// facts tells people what to install and how to know it; 404 without a CA.
+// mount serves what people install, and how they know it; without a CA there is nothing.
 func (c *certificates) mount(mux *http.ServeMux) {
 	if c == nil || c.ca == nil {
 		return
