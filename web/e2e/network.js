@@ -44,7 +44,7 @@ export async function cable(to) {
     let s = far.get(from.port);
     if (!s) {
       s = dgram.createSocket("udp4");
-      s.on("message", (answer) => pass(1, answer.length, () => near.send(answer, from.port, from.address, () => {})));
+      s.on("message", (answer) => pass(1, answer.length, () => c.blocked || near.send(answer, from.port, from.address, () => {})));
       s.on("error", () => {});
       far.set(from.port, s);
     }
@@ -62,6 +62,7 @@ export async function cable(to) {
   const c = {
     port: near.address().port, blocked: false, loss: 0, delay: 0, rate: 0,
     close: () => {
+      c.blocked = true; // what is still on its way is lost
       near.close();
       for (const s of far.values()) s.close();
     },
