@@ -77,6 +77,7 @@ check: ## everything that has to pass before a change goes in
 long: ## what is too long for every change: figures of transport and signaling, the ffmpeg tests on a minute of video, fuzzing for 5 minutes a target
 	for loss in 0 0.02 0.05 0.1 0.2; do $(GO) run ./cmd/duet bench link --loss $$loss --duration 300s || exit 1; done
 	$(GO) run ./cmd/duet bench rmcat
+	DUET_COST=1 $(GO) test -count=1 -v -run TestCost ./relay
 	$(GO) test -count=1 -v -run 'TestFirstFrame|TestTwoHops|TestLossStep|TestOutageOfASecond|TestThinning' ./relay
 	DUET_LONG=1 $(GO) test -count=1 -timeout=20m -v -run 'TestRace|TestKilled|TestGhosts' ./signaling/...
 	DUET_LONG=1 $(GO) test -count=1 -v -run TestPowerCut ./record

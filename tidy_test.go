@@ -50,6 +50,7 @@ var table = []row{
 	{dir: "signaling/auth", imports: []string{"signaling/desk"}},
 	{dir: "signaling/office", imports: []string{"signaling/store", "signaling/desk"}},
 	{dir: "signaling/store"},
+	{dir: "signaling/store/storetest"},
 	{dir: "record", imports: []string{"rtmpchunk", "crypto"}},
 	{dir: "client", imports: []string{"relay/udp", "transport", "transport/wire", "rtmpchunk", "crypto"}},
 	{dir: "relay", imports: []string{"relay/udp", "transport", "transport/wire", "rtmpchunk", "crypto"}},

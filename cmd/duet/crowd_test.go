@@ -18,13 +18,12 @@ import (
 	"testing"
 	"time"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
-
 	"duet/bench/laws"
 	"duet/signaling/auth"
 	party "duet/signaling/client"
 	"duet/signaling/desk"
 	"duet/signaling/store"
+	"duet/signaling/store/storetest"
 )
 
 // crowd is what a process of TestCrowd's clients does: callers who want an agent, each through a server, and agents. It stands in the environment as
@@ -45,23 +44,12 @@ func TestCrowd(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("DUET_CALLERS")); err == nil {
 		callers, agents, every = n, 50, 2*time.Second
 	}
-	nats, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nats.Start()
-	t.Cleanup(func() {
-		nats.Shutdown()
-		nats.WaitForShutdown()
-	})
-	if !nats.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS does not start")
-	}
-	media := startServer(t, func(c *serverConfig) { c.role, c.calls.nats, c.rtmp, c.http = roleRelay, nats.ClientURL(), "", "" })
+	nats := storetest.NATS(t)
+	media := startServer(t, func(c *serverConfig) { c.role, c.calls.nats, c.rtmp, c.http = roleRelay, nats, "", "" })
 	var data string
 	var list []*crowdServer
 	for i := range servers {
-		s := &crowdServer{killable{t: t, data: t.TempDir(), http: freePort(t, "tcp")}, fmt.Sprintf("s%d", i), nats.ClientURL()}
+		s := &crowdServer{killable{t: t, data: t.TempDir(), http: freePort(t, "tcp")}, fmt.Sprintf("s%d", i), nats}
 		copyFile(t, filepath.Join(media.data, tokenFile), filepath.Join(s.data, tokenFile))
 		if i > 0 {
 			copyFile(t, filepath.Join(data, jwtFile), filepath.Join(s.data, jwtFile))
@@ -76,8 +64,8 @@ func TestCrowd(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
-	var token party.Token
-	if token, err = party.Dev(ctx, list[0].url(), "root", "", "admin"); err != nil {
+	token, err := party.Dev(ctx, list[0].url(), "root", "", "admin")
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := party.Ask(ctx, list[0].url(), http.MethodPut, "/v1/queues/"+firstQueue, token.Token, desk.Queue{Capacity: callers}, nil); err != nil {
@@ -117,7 +105,7 @@ func TestCrowd(t *testing.T) {
 		}
 	}
 	took := time.Since(began)
-	st, err := store.Open(ctx, store.Config{URL: nats.ClientURL()})
+	st, err := store.Open(ctx, store.Config{URL: nats})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,32 +6,20 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
-	natsserver "github.com/nats-io/nats-server/v2/server"
+	"duet/signaling/store/storetest"
 )
 
 // TestRolesApart has relay and signaling meet over NATS. Signaling goes away in the middle of a call: media does not notice, and the call goes on
 // when it is back.
 func TestRolesApart(t *testing.T) {
 	t.Parallel()
-	nats, err := natsserver.NewServer(&natsserver.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nats.Start()
-	t.Cleanup(func() {
-		nats.Shutdown()
-		nats.WaitForShutdown()
-	})
-	if !nats.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS does not start")
-	}
+	nats := storetest.NATS(t)
 	port := freePort(t, "tcp")
 	signalingData := t.TempDir()
 	apart := func(role string) func(*serverConfig) {
 		return func(c *serverConfig) {
-			c.role, c.calls.nats = role, nats.ClientURL()
+			c.role, c.calls.nats = role, nats
 			c.rtmp = ""
 			if role == roleSignaling {
 				c.data, c.http = signalingData, (&killable{http: port}).address()

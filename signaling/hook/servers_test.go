@@ -5,36 +5,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"duet/signaling/desk"
 	"duet/signaling/store"
+	"duet/signaling/store/storetest"
 )
-
-// natsURL is of a NATS server that ends with the test.
-func natsURL(t *testing.T) string {
-	t.Helper()
-	srv, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	t.Cleanup(func() {
-		srv.Shutdown()
-		srv.WaitForShutdown()
-	})
-	if !srv.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the NATS server does not start")
-	}
-	return srv.ClientURL()
-}
 
 // Of two servers over one log either tells an event, never both at one time; the other goes on when one ends.
 func TestTwoServers(t *testing.T) {
 	t.Parallel()
-	cfg := store.Config{URL: natsURL(t), Lease: 500 * time.Millisecond}
+	cfg := store.Config{URL: storetest.NATS(t), Lease: 500 * time.Millisecond}
 	r := newReceiver(t)
 	a, b := openDesk(t, cfg, "a"), openDesk(t, cfg, "b")
 	stopA, stopB := a.run(1), b.run(1)

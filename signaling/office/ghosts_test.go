@@ -10,11 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"duet/signaling/desk"
-	"duet/signaling/office"
-	"duet/signaling/store"
+	"duet/signaling/store/storetest"
 )
 
 const ghosts = 24
@@ -30,25 +27,8 @@ func TestGhosts(t *testing.T) {
 		AgentGrace: 200 * time.Millisecond, CallerGrace: 200 * time.Millisecond, Ring: 200 * time.Millisecond, DirectRing: 300 * time.Millisecond,
 		Setup: 500 * time.Millisecond, GoneAfter: 300 * time.Millisecond, RetryAfter: 100 * time.Millisecond,
 	}
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	defer func() {
-		srv.Shutdown()
-		srv.WaitForShutdown()
-	}()
-	if !srv.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS does not start")
-	}
-	open := func(node string) *running {
-		st, err := store.Open(t.Context(), store.Config{URL: srv.ClientURL()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return run(t, st, office.Config{Node: node, Settings: short})
-	}
+	url := storetest.NATS(t)
+	open := func(node string) *running { return oneOf(t, url, node, short) }
 	r := race{t: t}
 	r.offices[0], r.offices[1] = open("one"), open("two")
 	r.offices[0].do(t, desk.System(), &desk.SetQueue{Queue: desk.Queue{ID: "q", WrapUp: desk.Duration(100 * time.Millisecond)}})

@@ -10,12 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
-
 	"duet/bench/laws"
 	"duet/signaling/desk"
 	"duet/signaling/office"
 	"duet/signaling/store"
+	"duet/signaling/store/storetest"
 )
 
 // TestRace has callers race for agents through two servers that share a log, one of which comes and goes. The log itself shows then that no agent
@@ -26,7 +25,7 @@ func TestRace(t *testing.T) {
 		callers, agents = 10_000, 50
 	}
 	settings := desk.Settings{CallerGrace: time.Hour, AgentGrace: time.Hour, Ring: time.Hour, Setup: time.Hour} // nothing but the race
-	url := natsURL(t)
+	url := storetest.NATS(t)
 	open := func(node string) *running { return oneOf(t, url, node, settings) }
 	one := open("one")
 	one.do(t, desk.System(), &desk.SetQueue{Queue: desk.Queue{ID: "q", Capacity: callers}})
@@ -70,31 +69,13 @@ func TestRace(t *testing.T) {
 
 // What one server was told, the other knows when it is asked: it refuses by the log's state, not by what it happened to have read of it.
 func TestRefusalIsCurrent(t *testing.T) {
-	url := natsURL(t)
+	url := storetest.NATS(t)
 	one, two := oneOf(t, url, "one", desk.Settings{}), oneOf(t, url, "two", desk.Settings{})
 	for i := range 100 {
 		q := fmt.Sprintf("q%d", i)
 		one.do(t, desk.System(), &desk.SetQueue{Queue: desk.Queue{ID: q}})
 		two.do(t, desk.Actor{User: "carl" + q, Roles: []desk.Role{desk.Caller}}, &desk.AskQueue{Call: "c" + q, Queue: q})
 	}
-}
-
-// natsURL is a NATS server's with JetStream.
-func natsURL(t *testing.T) string {
-	t.Helper()
-	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv.Start()
-	t.Cleanup(func() {
-		srv.Shutdown()
-		srv.WaitForShutdown()
-	})
-	if !srv.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS does not start")
-	}
-	return srv.ClientURL()
 }
 
 // oneOf is one of the servers that share a log.
