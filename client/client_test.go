@@ -54,6 +54,9 @@ func (h *relayHost) start() {
 	h.stop, h.done = cancel, make(chan error, 1)
 	done := h.done
 	go func() { done <- s.Serve(ctx) }()
+	if _, err := s.Stats(ctx); err != nil { // all its goroutines are there then
+		h.t.Fatal(err)
+	}
 }
 
 // halt ends the relay; it tells its clients.

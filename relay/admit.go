@@ -28,15 +28,17 @@ func (l *Loop) admit(now time.Time, r *transport.Request) transport.Admission {
 	if err != nil {
 		return refuse(wire.CloseRefused, reasonOf(err))
 	}
-	if !l.floors[token.Call].admits(&token) {
+	if !l.group.floors.admits(&token) {
 		return refuse(wire.CloseRevoked, revoked)
 	}
-	if len(l.sessions) >= l.cfg.MaxSessions {
+	if l.group.sessions.Load() >= int64(l.cfg.MaxSessions) {
 		return refuse(wire.CloseLimit, "the relay has as many sessions as it may have; try again later")
 	}
-	st := l.streams[r.Stream]
+	owner := l.group.home(r.Stream)
+	st := l.streams[r.Stream] // of another loop's stream no more is known here: who has no place there is told when it is confirmed
 	switch {
-	case st == nil && len(l.streams) >= l.cfg.MaxStreams:
+	case owner != l:
+	case st == nil && l.group.streams.Load() >= int64(l.cfg.MaxStreams):
 		return refuse(wire.CloseLimit, "the relay has as many streams as it may have; try again later")
 	case st == nil:
 	case r.Role == wire.RolePush && st.pub != nil && st.pub.who() != token.Party:
@@ -44,25 +46,25 @@ func (l *Loop) admit(now time.Time, r *transport.Request) transport.Admission {
 	case r.Role == wire.RolePlay && len(st.players) >= l.cfg.MaxPlayers:
 		return refuse(wire.CloseLimit, "the stream has as many players as it may have; try again later")
 	}
-	id, err := l.newID()
+	id, err := l.newID(owner)
 	if err != nil {
 		return refuse(wire.CloseLimit, "the relay has no randomness")
 	}
-	return transport.Admission{Code: wire.CloseOK, SessionID: id}
+	return transport.Admission{Code: wire.CloseOK, SessionID: id, Alloc: owner.packets.get, Policy: owner.policy}
 }
 
 func refuse(code wire.CloseCode, reason string) transport.Admission {
 	return transport.Admission{Code: code, Reason: reason}
 }
 
-// newID draws a free session ID. Its low byte names the owning loop: 0, there is one.
-func (l *Loop) newID() (uint64, error) {
-	var b [8]byte
+// newID draws a session ID. Its low byte names the owning loop.
+func (l *Loop) newID(owner *Loop) (uint64, error) {
+	b := [8]byte{7: byte(owner.index)}
 	for {
 		if _, err := io.ReadFull(l.rand, b[:7]); err != nil {
 			return 0, err
 		}
-		if id := binary.BigEndian.Uint64(b[:]); id != 0 && l.sessions[id] == nil {
+		if id := binary.BigEndian.Uint64(b[:]); id>>8 != 0 && l.sessions[id] == nil { // another loop looks when the session gets there
 			return id, nil
 		}
 	}

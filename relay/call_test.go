@@ -24,6 +24,7 @@ type call struct {
 	t    *testing.T
 	net  *transporttest.Network
 	loop *relay.Loop
+	at   *house
 	keys *crypto.TokenKeys
 	seed uint64
 }
@@ -33,9 +34,13 @@ func newCall(t *testing.T, seed uint64) *call {
 	t.Helper()
 	c := &call{t: t, net: transporttest.NewNetwork(), keys: crypto.NewTokenKeys(1, [32]byte{7}), seed: seed}
 	c.loop = c.newLoop(seed)
-	c.net.Add(relayAddr, c.loop, nil)
+	c.at = &house{c.loop}
+	c.net.Add(relayAddr, c.at, nil)
 	return c
 }
+
+// house is where a relay is; another may move in.
+type house struct{ *relay.Loop }
 
 func (c *call) newLoop(seed uint64) *relay.Loop {
 	return relay.NewLoop(c.net.Now(), relay.Config{Key: transporttest.ServerKey(), Secret: [32]byte{3}, Tokens: c.keys}, transporttest.Reader(seed), func() {})

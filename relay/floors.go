@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -43,7 +44,7 @@ const revoked = "you are not in the call any more"
 type floor struct {
 	Floor
 	seq    uint64 // rises with each one that is applied: the file may get them in another order
-	expiry alarm  // the loop's
+	expiry alarm  // the table's
 }
 
 // check reports what is wrong with a floor.
@@ -71,64 +72,107 @@ func (f *floor) admits(t *crypto.Token) bool {
 // takes its place. It fails with ErrFloor, ErrFloors, ErrStopped, ctx's error, or that of the disk: then the floor may be in force and not
 // kept, and Apply should be called again. It keeps nothing of f.
 func (s *Server) Apply(ctx context.Context, f Floor) error {
-	var inForce *floor
-	var failed error
 	f.Members = slices.Clone(f.Members)
-	if err := s.loop.mail.call(ctx, func(now time.Time) { inForce, failed = s.loop.apply(now, f) }); err != nil {
+	inForce, held, err := s.floors.apply(time.Now(), f)
+	if err != nil {
 		return err
 	}
-	if failed != nil || inForce == nil {
-		return failed
+	for _, d := range s.drivers { // whoever comes from now on is held against it already
+		if err := d.loop.mail.call(ctx, func(now time.Time) { d.loop.revoke(now, held) }); err != nil {
+			return err
+		}
 	}
-	return s.floors.keep(inForce)
+	if inForce == nil {
+		return nil
+	}
+	return s.file.keep(inForce)
 }
 
 // Apply is Server.Apply without the file, for drivers of a Loop. It keeps f.Members.
 func (l *Loop) Apply(now time.Time, f Floor) error {
-	_, err := l.apply(now, f)
-	return err
+	_, held, err := l.group.floors.apply(now, f)
+	if err != nil {
+		return err
+	}
+	for _, other := range l.group.loops {
+		other.revoke(now, held)
+	}
+	return nil
 }
 
-// apply returns the floor that is in force then: nil if nobody needs one.
-func (l *Loop) apply(now time.Time, f Floor) (*floor, error) {
+// floorTable has the floors in force, for all loops of a relay. It is asked when somebody comes, not for datagrams.
+type floorTable struct {
+	mu       sync.Mutex        // guards what follows; held for a moment
+	floors   map[string]*floor // by call; at most limit
+	limit    int
+	expiries deadlines
+	seq      uint64 // of the last one applied
+	refused  uint64 // there were as many as are kept
+}
+
+func newFloorTable(limit int) *floorTable {
+	return &floorTable{floors: make(map[string]*floor), limit: limit}
+}
+
+// admits reports whether the floor of a token's call, if there is one, lets the token pass.
+func (t *floorTable) admits(token *crypto.Token) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.floors[token.Call].admits(token)
+}
+
+// apply returns the floor that is in force then, nil if nobody needs one, and the one that those who are here are to be held against, nil if they have been.
+func (t *floorTable) apply(now time.Time, f Floor) (inForce, held *floor, err error) {
 	if err := f.check(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	l.forgetFloors(now)
-	old := l.floors[f.Call]
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+	old := t.floors[f.Call]
 	switch {
 	case old != nil && f.Epoch < old.Epoch:
-		return old, nil
+		return old, nil, nil
 	case old != nil && f.Expires.Before(old.Expires): // tokens that the older one is for may still be about
 		f.Expires = old.Expires
 	case old == nil && !now.Before(f.Expires):
-		l.revoke(now, &floor{Floor: f}) // a session may live longer than its token
-		return nil, nil
-	case old == nil && len(l.floors) >= l.cfg.MaxFloors:
-		l.stats.FloorsRefused++
-		return nil, ErrFloors
+		return nil, &floor{Floor: f}, nil // a session may live longer than its token
+	case old == nil && len(t.floors) >= t.limit:
+		t.refused++
+		return nil, nil, ErrFloors
 	}
-	l.floorSeq++
-	k := &floor{Floor: f, seq: l.floorSeq}
-	l.keep(k)
-	l.revoke(now, k)
-	return k, nil
+	t.seq++
+	k := &floor{Floor: f, seq: t.seq}
+	t.put(k)
+	return k, k, nil
 }
 
 // keep puts a floor in force.
-func (l *Loop) keep(f *floor) {
-	if old := l.floors[f.Call]; old != nil {
-		l.expiries.remove(&old.expiry)
-	}
-	l.floors[f.Call] = f
-	f.expiry.ring = func(time.Time) { delete(l.floors, f.Call) }
-	l.expiries.set(&f.expiry, f.Expires)
+func (t *floorTable) keep(f *floor) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.put(f)
 }
 
-// forgetFloors drops those that have run out, some at a time.
-func (l *Loop) forgetFloors(now time.Time) {
+func (t *floorTable) put(f *floor) {
+	if old := t.floors[f.Call]; old != nil {
+		t.expiries.remove(&old.expiry)
+	}
+	t.floors[f.Call] = f
+	f.expiry.ring = func(time.Time) { delete(t.floors, f.Call) }
+	t.expiries.set(&f.expiry, f.Expires)
+}
+
+// forget drops those that have run out, some at a time.
+func (t *floorTable) forget(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep(now)
+}
+
+func (t *floorTable) sweep(now time.Time) {
 	for range floorSweep {
-		a := l.expiries.due(now)
+		a := t.expiries.due(now)
 		if a == nil {
 			return
 		}
@@ -136,8 +180,17 @@ func (l *Loop) forgetFloors(now time.Time) {
 	}
 }
 
-// revoke ends what a floor does not admit.
+func (t *floorTable) counts() (inForce int, refused uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.floors), t.refused
+}
+
+// revoke ends what a floor does not admit; nil admits everybody.
 func (l *Loop) revoke(now time.Time, f *floor) {
+	if f == nil {
+		return
+	}
 	for _, g := range slices.Clone(l.calls[f.Call]) { // the revoked are taken out
 		if p := g.here(); !f.admits(&p.token) {
 			l.stats.Revoked++

@@ -32,6 +32,9 @@ type Stats struct {
 	LoopLag                    Histogram // of alarms, from when they were due
 	Floors                     int
 	FloorsRefused              uint64                        // there were as many as are kept
+	Loops                      int                           //
+	HandedOver                 uint64                        // datagrams that came to a loop other than their session's
+	HandoverDrops              uint64                        // of them: that one was too far behind
 	Revoked                    uint64                        // sessions, publications and subscriptions that a floor ended
 	Dropped                    [transport.DropReasons]uint64 // by closed and live sessions
 	PacketsLive                int64                         // packets in the pool's hands
@@ -43,10 +46,14 @@ type SentStats struct {
 	PacketsSent, Retransmits, RepairsSent uint64
 }
 
-// Loop is a relay without its socket and clock: sessions, streams and what joins them. It is driven like a transport.Conn, by one
-// goroutine: HandleDatagram and HandleTimeout in, Poll out until it returns false, sleep until Deadline.
+// Loop is a relay without its socket and clock, or one of several that share the work (group.go): sessions, streams and what joins them. It is
+// driven like a transport.Conn, by one goroutine: HandleDatagram and HandleTimeout in, Poll out until it returns false, sleep until Deadline.
 type Loop struct {
 	cfg       Config
+	group     *group
+	index     int // in the group
+	parcels   parcels
+	policy    transport.Policy
 	log       *slog.Logger
 	rand      io.Reader
 	origin    time.Time
@@ -66,9 +73,6 @@ type Loop struct {
 	resets    float64
 	resetsAt  time.Time
 	housekeep alarm
-	floors    map[string]*floor  // by call; at most cfg.MaxFloors
-	expiries  deadlines          // of floors
-	floorSeq  uint64             // of the last one applied
 	calls     map[string][]guest // who belongs to a call, by call
 	locals    uint64             // publications and subscriptions so far
 	listen    alarm              // for silence; not set while there are no calls
@@ -92,19 +96,22 @@ const maxReplies = 64
 // NewLoop returns a relay that serves nobody yet. rand is the source of session IDs and keys; wake, called from other goroutines, makes
 // the driver look at the mail (RunMail).
 func NewLoop(now time.Time, cfg Config, rand io.Reader, wake func()) *Loop {
-	cfg.setDefaults()
+	return NewLoops(now, cfg, rand, []func(){wake})[0]
+}
+
+// newLoop returns a loop that is in no group yet.
+func newLoop(now time.Time, cfg Config, rand io.Reader, wake func(), loops int) *Loop {
 	l := &Loop{
-		cfg: cfg, log: cfg.Logger, rand: rand, origin: now,
-		sessions: make(map[uint64]*session), streams: make(map[string]*stream), subs: make(map[*Subscription]struct{}), floors: make(map[string]*floor), calls: make(map[string][]guest),
+		cfg: cfg, log: cfg.Logger, rand: rand, origin: now, policy: cfg.Policy,
+		sessions: make(map[uint64]*session), streams: make(map[string]*stream), subs: make(map[*Subscription]struct{}), calls: make(map[string][]guest),
 		mail: newMailbox(wake), packets: newPacketPool(), resets: resetRate, resetsAt: now,
 	}
-	policy := cfg.Policy
-	if policy == nil { // one for all, since one goroutine drives them: what it works out for one player serves the others
-		policy = transport.NewPlanner()
+	if l.policy == nil { // one for all, since one goroutine drives them: what it works out for one player serves the others
+		l.policy = transport.NewPlanner()
 	}
 	l.acceptor = transport.NewAcceptor(now, transport.AcceptorConfig{
 		Key: cfg.Key, Cookies: crypto.NewCookieJar(cfg.Secret), ResetSecret: cfg.Secret, Rand: rand, ClockOrigin: now,
-		Admit: l.admit, Alloc: l.packets.get, Policy: policy, IdleTimeout: cfg.IdleTimeout, Rate: cfg.HandshakeRate,
+		Admit: l.admit, IdleTimeout: cfg.IdleTimeout, Rate: cfg.HandshakeRate / float64(loops),
 	})
 	l.housekeep.ring = l.clean
 	l.listen.ring = l.lookForSilence
@@ -129,6 +136,7 @@ func (l *Loop) RunMail(now time.Time) { l.mail.run(now) }
 
 // Poll writes the next datagrams into buf, at least wire.MaxDatagram bytes, as transport.Conn's does.
 func (l *Loop) Poll(now time.Time, buf []byte) (transport.Transmit, bool) {
+	l.parcels.send(l.group)
 	if len(l.replies) > 0 {
 		r := l.replies[0]
 		l.replies = l.replies[1:]
@@ -177,37 +185,65 @@ func (l *Loop) HandleDatagram(now time.Time, from transport.Path, b []byte) {
 			l.stats.Malformed++
 			return
 		}
-		s := l.sessions[h.Session]
-		if s == nil {
-			l.unknown(now, from, h.Session, len(b))
+		if owner := l.group.owner(h.Session); owner != nil && owner != l {
+			l.handOver(owner, from, b)
 			return
 		}
-		s.conn.HandleDatagram(now, from, b)
-		s.drain(now)
-		l.touch(s)
+		l.data(now, from, h.Session, b)
 	default:
 		l.stats.Malformed++
 	}
 }
 
+// data takes a data packet to its session.
+func (l *Loop) data(now time.Time, from transport.Path, id uint64, b []byte) {
+	s := l.sessions[id]
+	if s == nil && l.mail.waiting() { // the session itself may have been handed over a moment ago
+		l.mail.run(now)
+		s = l.sessions[id]
+	}
+	if s == nil {
+		l.unknown(now, from, id, len(b))
+		return
+	}
+	s.conn.HandleDatagram(now, from, b)
+	s.drain(now)
+	l.touch(s)
+}
+
 // init takes an INIT.
 func (l *Loop) init(now time.Time, from transport.Path, b []byte) {
 	out, conn, req := l.acceptor.Handle(now, from, b, nil)
+	if conn != nil {
+		token, err := l.cfg.Tokens.Verify(now, req.Token, actionOf(req.Role), req.Stream)
+		if err != nil { // it was valid a moment ago, in admit
+			conn.Abandon()
+			return
+		}
+		if owner := l.group.home(req.Stream); owner == l {
+			l.adopt(conn, token)
+		} else if !owner.mail.hand(func(time.Time) { owner.adopt(conn, token) }) { // before its client can have the answer
+			conn.Abandon()
+			return
+		}
+	}
 	l.reply(out, from)
-	if conn == nil {
-		return
-	}
-	token, err := l.cfg.Tokens.Verify(now, req.Token, actionOf(req.Role), req.Stream)
-	if err != nil { // it was valid a moment ago, in admit
-		return
-	}
+}
+
+// adopt takes a session in whose handshake this or another loop has done.
+func (l *Loop) adopt(conn *transport.Conn, token crypto.Token) {
 	s := &session{loop: l, conn: conn, presence: presence{token: token, id: conn.LocalID()}}
 	s.alarm.ring = func(now time.Time) {
 		s.conn.HandleTimeout(now)
 		s.drain(now)
 		l.touch(s)
 	}
-	l.sessions[conn.LocalID()] = s
+	if l.stopping || l.sessions[s.id] != nil || !l.group.floors.admits(&token) {
+		conn.Abandon() // as in admit, just before; a client that comes again is told why not
+		return
+	}
+	l.group.sessions.Add(1)
+	l.sessions[s.id] = s
 	l.enter(s)
 	l.touch(s)
 }
@@ -246,6 +282,7 @@ func (l *Loop) remove(now time.Time, s *session) {
 		return
 	}
 	delete(l.sessions, id)
+	l.group.sessions.Add(-1)
 	l.alarms.remove(&s.alarm)
 	st := s.conn.Stats()
 	for i, n := range st.Dropped {
@@ -262,7 +299,8 @@ func (l *Loop) open(name string) *stream {
 	if st := l.streams[name]; st != nil {
 		return st
 	}
-	if len(l.streams) >= l.cfg.MaxStreams {
+	if l.group.streams.Add(1) > int64(l.cfg.MaxStreams) {
+		l.group.streams.Add(-1)
 		return nil
 	}
 	st := &stream{name: name, loop: l}
@@ -275,6 +313,7 @@ func (l *Loop) forget(now time.Time, st *stream) {
 	if st.pub == nil && len(st.players) == 0 && (!st.live || now.Sub(st.idleAt) >= streamMemory) {
 		st.cache.reset()
 		delete(l.streams, st.name)
+		l.group.streams.Add(-1)
 	}
 }
 
@@ -287,7 +326,7 @@ func (l *Loop) clean(now time.Time) {
 		}
 		l.forget(now, st)
 	}
-	l.forgetFloors(now)
+	l.group.floors.forget(now)
 	l.alarms.set(&l.housekeep, now.Add(streamMemory/4))
 }
 
@@ -328,7 +367,8 @@ func (l *Loop) release() {
 // Snapshot returns the counters.
 func (l *Loop) Snapshot() Stats {
 	s := l.stats
-	s.Sessions, s.Streams, s.Floors = len(l.sessions), len(l.streams), len(l.floors)
+	s.Loops, s.Sessions, s.Streams = 1, len(l.sessions), len(l.streams)
+	s.Floors, s.FloorsRefused = l.group.floors.counts()
 	for _, st := range l.streams {
 		s.Players += len(st.players)
 	}

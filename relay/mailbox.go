@@ -56,6 +56,22 @@ func (m *mailbox) post(ctx context.Context, f func(now time.Time)) error {
 	}
 }
 
+// hand queues f from another loop, which must not wait and bounds by itself what it hands over; false if the loop has stopped.
+func (m *mailbox) hand(f func(now time.Time)) bool {
+	m.mu.Lock()
+	if m.stopped {
+		m.mu.Unlock()
+		return false
+	}
+	m.mail = append(m.mail, f)
+	first := len(m.mail) == 1
+	m.mu.Unlock()
+	if first {
+		m.wake()
+	}
+	return true
+}
+
 // call runs f in the loop and waits for it.
 func (m *mailbox) call(ctx context.Context, f func(now time.Time)) error {
 	ran := make(chan struct{})

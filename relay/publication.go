@@ -45,20 +45,21 @@ type Publication struct {
 // held against floors, its action and expiry are for the caller to check. It fails with ErrRevoked, ErrBusy, ErrLimit, ErrStopped, or ctx's
 // error. A publisher of the same party that is there already is replaced.
 func (s *Server) Publish(ctx context.Context, t crypto.Token) (*Publication, error) {
+	l := s.home(t.Stream)
 	var seed [4]byte
-	if _, err := io.ReadFull(s.loop.rand, seed[:]); err != nil {
+	if _, err := io.ReadFull(l.rand, seed[:]); err != nil {
 		return nil, fmt.Errorf("relay: %w", err)
 	}
 	p := &Publication{
-		loop: s.loop, presence: presence{token: t}, packetize: rtmpchunk.NewPacketizer(binary.BigEndian.Uint32(seed[:])), done: make(chan struct{}),
+		loop: l, presence: presence{token: t}, packetize: rtmpchunk.NewPacketizer(binary.BigEndian.Uint32(seed[:])), done: make(chan struct{}),
 	}
 	var failed error
-	err := s.loop.mail.call(ctx, func(now time.Time) {
-		if !s.loop.floors[t.Call].admits(&t) {
+	err := l.mail.call(ctx, func(now time.Time) {
+		if !l.group.floors.admits(&t) {
 			failed = ErrRevoked
 			return
 		}
-		st := s.loop.open(t.Stream)
+		st := l.open(t.Stream)
 		if st == nil {
 			failed = ErrLimit
 			return
@@ -67,9 +68,9 @@ func (s *Server) Publish(ctx context.Context, t crypto.Token) (*Publication, err
 			failed = ErrBusy
 			return
 		}
-		p.stream, p.heardAt, p.id = st, now, s.loop.newLocalID()
-		s.loop.enter(p)
-		s.loop.arrive(now, &p.presence)
+		p.stream, p.heardAt, p.id = st, now, l.newLocalID()
+		l.enter(p)
+		l.arrive(now, &p.presence)
 		st.start(now, &wire.Control{Type: wire.ControlStart, Instance: p.packetize.Instance()})
 	})
 	if err != nil {

@@ -6,13 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
+	"runtime"
+	"sync"
 	"time"
 
 	"duet/crypto"
 	"duet/relay/udp"
 	"duet/transport"
+	"duet/transport/wire"
 )
 
 // Default limits; each refuses with wire.CloseLimit.
@@ -35,9 +37,14 @@ type Config struct {
 	MaxPlayers  int              // default DefaultMaxPlayers
 	MaxFloors   int              // default DefaultMaxFloors
 	IdleTimeout time.Duration    // default transport.DefaultIdleTimeout
-	Policy      transport.Policy // default: a planner that all sessions share
+	Policy      transport.Policy // default: a planner that the sessions of a loop share; needs Loops to be 1
 
 	HandshakeRate float64 // handshakes a second without a cookie; default transport.DefaultHandshakeRate
+
+	// Loops is how many goroutines share the work, each with a socket on the same address; default: one for each processor but one, which the rest of
+	// the program has, at most MaxLoops. Systems other than Linux have one.
+	Loops     int
+	unsteered bool // a test's: as on a system that takes no program
 
 	// FloorFile is where floors are kept over a restart; "" keeps them in memory alone. No other relay may use it.
 	FloorFile string
@@ -45,7 +52,7 @@ type Config struct {
 	// again. It is called from any goroutine, at most every 5 ms, and must not block, nor wait for the relay.
 	OnChange func()
 
-	// Tap, when set, sees every datagram as it passes the socket: for captures. It must not keep the slice.
+	// Tap, when set, sees every datagram as it passes the socket: for captures. It must not keep the slice; loops call it side by side.
 	Tap func(in bool, datagram []byte)
 }
 
@@ -65,227 +72,128 @@ func (c *Config) setDefaults() {
 	if c.MaxFloors <= 0 {
 		c.MaxFloors = DefaultMaxFloors
 	}
+	if c.HandshakeRate <= 0 {
+		c.HandshakeRate = transport.DefaultHandshakeRate
+	}
+	if c.Loops <= 0 {
+		c.Loops = min(max(1, runtime.GOMAXPROCS(0)-1), MaxLoops)
+	}
 }
 
-// Server is a relay on a UDP socket: it drives a Loop.
+// Server is a relay on a UDP address: a group of loops with a socket and a goroutine each.
 type Server struct {
-	cfg        Config
-	loop       *Loop
-	sock       *udp.Conn
-	floors     *floorFile
-	in         *udp.Inbox // of the loop's goroutine, as what follows
-	out        *udp.Outbox
-	woken      time.Time // when the loop last slept until
-	busy       bool      // it is woken more often than every restTime
-	worked     bool      // there was something to do since it last rested
-	logged     bool      // that bursts are sent datagram by datagram
-	sendErrors uint64    // the network's answers to earlier sends among them: clients that are gone
-	wakeups    uint64
-	delay, lag Histogram
+	cfg     Config
+	drivers []*driver
+	floors  *floorTable
+	file    *floorFile
 }
 
-// New reads the floors and opens the socket. Serve then runs the relay.
+// New reads the floors and opens the sockets. Serve then runs the relay.
 func New(cfg Config) (*Server, error) {
 	if cfg.Key == nil || cfg.Tokens == nil {
 		return nil, errors.New("relay: Config needs Key and Tokens")
 	}
 	cfg.setDefaults()
+	switch {
+	case cfg.Loops > MaxLoops:
+		return nil, fmt.Errorf("relay: %d loops, at most %d", cfg.Loops, MaxLoops)
+	case cfg.Policy != nil && cfg.Loops > 1:
+		return nil, errors.New("relay: a Policy serves one loop alone: set Config.Loops to 1")
+	}
 	kept, err := openFloors(cfg.FloorFile, time.Now(), cfg.MaxFloors)
 	if err != nil {
 		return nil, err
 	}
-	sock, err := udp.Listen(cfg.Listen)
+	steering := udp.Steering{Mask: wire.DataMask, Value: byte(wire.KindData) | wire.Version, Index: wire.DataLoop}
+	if cfg.unsteered {
+		steering = udp.Steering{Value: 1} // which no byte is
+	}
+	socks, err := udp.ListenGroup(cfg.Listen, cfg.Loops, steering)
 	if err != nil {
 		kept.close()
 		return nil, fmt.Errorf("relay: can't listen on %s: %w", cfg.Listen, err)
 	}
-	if err := sock.Batch(); err != nil {
-		_ = sock.Close()
-		kept.close()
-		return nil, fmt.Errorf("relay: can't use the socket on %s: %w", cfg.Listen, err)
+	s := &Server{cfg: cfg, file: kept}
+	wakes := make([]func(), len(socks))
+	for i, sock := range socks {
+		wakes[i] = sock.Wake
+		if err := sock.Batch(); err != nil {
+			closeAll(socks)
+			kept.close()
+			return nil, fmt.Errorf("relay: can't use the socket on %s: %w", cfg.Listen, err)
+		}
 	}
-	if sock.SmallBuffers {
-		cfg.Logger.Warn("the system grants only small socket buffers; bursts may be lost",
-			"hint", "sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608")
+	for i, loop := range NewLoops(time.Now(), cfg, rand.Reader, wakes) {
+		s.drivers = append(s.drivers, &driver{cfg: &s.cfg, loop: loop, sock: socks[i], in: udp.NewInbox(), out: udp.NewOutbox()})
 	}
-	s := &Server{cfg: cfg, sock: sock, loop: NewLoop(time.Now(), cfg, rand.Reader, sock.Wake), floors: kept, in: udp.NewInbox(), out: udp.NewOutbox()}
+	s.floors = s.drivers[0].loop.group.floors
 	for _, f := range kept.live {
-		s.loop.keep(f)
+		s.floors.keep(f)
 	}
+	s.warn(socks[0])
 	return s, nil
 }
 
+// warn says what the system does not grant.
+func (s *Server) warn(sock *udp.Conn) {
+	if sock.SmallBuffers {
+		s.cfg.Logger.Warn("the system grants only small socket buffers; bursts may be lost",
+			"hint", "sysctl -w net.core.rmem_max=8388608 net.core.wmem_max=8388608")
+	}
+	if sock.Unsteered != nil {
+		s.cfg.Logger.Warn("the system does not give datagrams to the loop that they are for: loops hand them over, which costs more", "reason", sock.Unsteered)
+	}
+}
+
+func closeAll(socks []*udp.Conn) {
+	for _, sock := range socks {
+		_ = sock.Close()
+	}
+}
+
 // Addr is the UDP address that the relay listens on.
-func (s *Server) Addr() netip.AddrPort { return s.sock.LocalAddr() }
+func (s *Server) Addr() netip.AddrPort { return s.drivers[0].sock.LocalAddr() }
 
-const (
-	// shutdownGrace is how long the relay waits for its clients' answers to CLOSE.
-	shutdownGrace = 500 * time.Millisecond
-	// idleWait is how long the loop sleeps when no session has anything to do.
-	idleWait = time.Second
-	// restTime is from one wake-up to the next at the least: a wake-up costs as much as a dozen datagrams, and under load what gathers
-	// meanwhile is handled together. Whoever is first after a pause is not kept waiting.
-	restTime = time.Millisecond
-)
-
-// Serve runs the relay until ctx ends: then every client is told (wire.CloseShutdown) and the socket closed. It returns nil after
-// a shutdown, and an error if the socket failed.
+// Serve runs the relay until ctx ends: then every client is told (wire.CloseShutdown) and the sockets closed. It returns nil after
+// a shutdown, and an error if a socket failed.
 func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
-		_ = s.loop.mail.post(context.Background(), s.loop.shutdown)
+		for _, d := range s.drivers {
+			d.loop.mail.hand(d.loop.shutdown)
+		}
 	})
 	defer stop()
-	err := s.run()
-	s.loop.mail.stop()
-	s.loop.release()
-	s.floors.close()
-	if cerr := s.sock.Close(); err == nil {
-		err = cerr
+	errs := make([]error, len(s.drivers))
+	var wg sync.WaitGroup
+	for i, d := range s.drivers {
+		wg.Go(func() {
+			defer cancel() // one without the others serves nobody
+			errs[i] = d.serve()
+		})
 	}
-	return err
+	wg.Wait()
+	s.file.close()
+	return errors.Join(errs...)
 }
 
-// run drives the loop: mail, alarms, what has come, what is to be sent; then it sleeps, but never wakes more often than every restTime.
-func (s *Server) run() error {
-	for {
-		now := time.Now()
-		if due := s.loop.Deadline(); !due.IsZero() && now.After(due) {
-			s.lag.Add(now.Sub(due))
-			s.worked = true
-		}
-		s.loop.RunMail(now)
-		s.loop.HandleTimeout(now)
-		came, err := s.receive(now)
-		if err != nil {
-			return err
-		}
-		s.flush(now)
-		if s.loop.stopped(now) {
-			return nil
-		}
-		if came {
-			s.measure()
-			s.worked = true
-			continue // there may be more
-		}
-		if err := s.sleep(now); err != nil {
-			return fmt.Errorf("relay: socket: %w", err)
-		}
-	}
-}
+// home is the loop that owns a stream.
+func (s *Server) home(stream string) *Loop { return s.drivers[0].loop.group.home(stream) }
 
-// sleep waits for something to do: mail, a datagram, the next alarm. While it is woken more often than every restTime it lets what comes
-// gather for that long, until nothing has.
-func (s *Server) sleep(now time.Time) (err error) {
-	if s.loop.mail.waiting() {
-		return nil
-	}
-	if rest := s.woken.Add(restTime); s.busy && s.worked && now.Before(rest) {
-		s.worked = false
-		err = s.sock.Rest(rest)
-		s.woke(time.Now())
-		return err
-	}
-	s.busy = false
-	wake := s.loop.Deadline()
-	if wake.IsZero() || wake.Sub(now) > idleWait {
-		wake = now.Add(idleWait)
-	}
-	if wake.After(now) {
-		err = s.sock.Wait(wake)
-	}
-	before := s.woken
-	s.woke(time.Now())
-	s.busy = s.woken.Sub(before) < restTime
-	return err
-}
-
-func (s *Server) woke(now time.Time) {
-	s.woken = now
-	s.wakeups++
-}
-
-// receive takes what the socket has to the loop, as much as one system call brings.
-func (s *Server) receive(now time.Time) (came bool, err error) {
-	n, err := s.sock.Receive(s.in)
-	switch {
-	case errors.Is(err, net.ErrClosed):
-		return false, fmt.Errorf("relay: socket: %w", err)
-	case err != nil:
-		s.sendErrors++
-		return true, nil //nolint:nilerr // the network's answer to an earlier send: a client that is gone
-	}
-	messages := s.in.Messages()
-	for i := range messages {
-		m := &messages[i]
-		from, media := transport.Path{Local: m.Local, Addr: m.Remote}, s.loop.media
-		for b, ok := m.Next(); ok; b, ok = m.Next() {
-			if s.cfg.Tap != nil {
-				s.cfg.Tap(true, b)
-			}
-			s.loop.HandleDatagram(now, from, b)
-		}
-		if s.loop.media == media {
-			m.At = time.Time{} // no media: nobody waits for it
-		}
-	}
-	return n > 0, nil
-}
-
-// flush sends what the loop has.
-func (s *Server) flush(now time.Time) {
-	for {
-		room := s.out.Room()
-		if room == nil {
-			s.send()
-			continue
-		}
-		t, ok := s.loop.Poll(now, room)
-		if !ok {
-			break
-		}
-		if s.cfg.Tap != nil {
-			for off := 0; off < t.Size; off += t.Segment {
-				s.cfg.Tap(false, room[off:min(off+t.Segment, t.Size)])
-			}
-		}
-		s.out.Add(t.Size, t.Segment, t.Path.Addr, t.Path.Local)
-	}
-	if s.out.Len() > 0 {
-		s.send()
-	}
-}
-
-func (s *Server) send() {
-	s.sendErrors += uint64(s.sock.Send(s.out))
-	if s.sock.Unsegmented != nil && !s.logged {
-		s.logged = true
-		s.cfg.Logger.Warn("the system does not cut bursts up: datagrams are sent one by one, which costs more", "reason", s.sock.Unsegmented)
-	}
-}
-
-// measure counts how long the media that came waited, from the kernel until all that was to be sent for it was handed over. What the pacer holds
-// back is not in it.
-func (s *Server) measure() {
-	now := time.Now().Round(0) // the kernel's times are of the wall clock
-	for i := range s.in.Messages() {
-		if m := &s.in.Messages()[i]; !m.At.IsZero() {
-			s.delay.Add(now.Sub(m.At))
-		}
-	}
-}
-
-// Stats asks the loop for its counters.
+// Stats asks the loops for their counters.
 func (s *Server) Stats(ctx context.Context) (Stats, error) {
-	var st Stats
-	err := s.loop.mail.call(ctx, func(time.Time) {
-		st = s.loop.Snapshot()
-		st.SendErrors, st.KernelDrops, st.Wakeups = s.sendErrors, s.sock.Drops, s.wakeups
-		st.Unsegmented = s.sock.Unsegmented != nil
-		st.Delay, st.LoopLag = s.delay, s.lag
-	})
-	if err != nil {
-		return Stats{}, err // the loop may still be at it
+	var sum Stats
+	for i, d := range s.drivers {
+		var st Stats
+		if err := d.loop.mail.call(ctx, func(time.Time) { st = d.snapshot() }); err != nil {
+			return Stats{}, err // the loop may still be at it
+		}
+		if i == 0 {
+			sum = st
+		} else {
+			sum.add(&st)
+		}
 	}
-	return st, nil
+	return sum, nil
 }

@@ -238,7 +238,8 @@ func TestRestart(t *testing.T) {
 	c.join(&play.party, near, near)
 	c.net.Run(time.Second)
 	push.talk(1)
-	*c.loop = *c.newLoop(99)
+	c.loop = c.newLoop(99)
+	c.at.Loop = c.loop
 	c.net.Run(300 * time.Millisecond)
 	for name, p := range map[string]*party{"pusher": &push.party, "player": &play.party} {
 		if p.closed == nil || p.closed.Cause != transport.CauseReset {

@@ -52,12 +52,12 @@ type Delivery struct {
 // against floors, its action and expiry are for the caller to check. A stream that nobody publishes yet is waited for. It fails with
 // ErrRevoked, ErrLimit, ErrStopped or ctx's error.
 func (s *Server) Subscribe(ctx context.Context, t crypto.Token) (*Subscription, error) {
-	l := s.loop
+	l := s.home(t.Stream)
 	sub := &Subscription{loop: l, presence: presence{token: t}, origin: l.origin, playout: transport.NewPlayout(subscriptionDelay, l.origin), ready: make(chan struct{}, 1)}
 	sub.alarm.ring = sub.flush
 	var failed error
 	err := l.mail.call(ctx, func(now time.Time) {
-		if !l.floors[t.Call].admits(&t) {
+		if !l.group.floors.admits(&t) {
 			failed = ErrRevoked
 			return
 		}

@@ -94,20 +94,22 @@ func (l *Loop) exit(now time.Time, p *presence) {
 // newLocalID numbers publications and subscriptions.
 func (l *Loop) newLocalID() uint64 {
 	l.locals++
-	return l.locals<<8 | localID
+	return (l.locals*uint64(len(l.group.loops))+uint64(l.index))<<8 | localID
 }
 
 // Sessions lists, in no order, the sessions, publications and subscriptions that belong to calls: those whose token names one. It fails with
 // ErrStopped and ctx's error.
 func (s *Server) Sessions(ctx context.Context) ([]SessionInfo, error) {
 	var list []SessionInfo
-	if err := s.loop.mail.call(ctx, func(now time.Time) { list = s.loop.Sessions(now) }); err != nil {
-		return nil, err
+	for _, d := range s.drivers {
+		if err := d.loop.mail.call(ctx, func(now time.Time) { list = append(list, d.loop.Sessions(now)...) }); err != nil {
+			return nil, err
+		}
 	}
 	return list, nil
 }
 
-// Sessions is Server.Sessions for drivers of a Loop.
+// Sessions is Server.Sessions for drivers of a Loop, of what this loop has.
 func (l *Loop) Sessions(now time.Time) []SessionInfo {
 	list := make([]SessionInfo, 0, len(l.calls))
 	for _, guests := range l.calls {

@@ -22,6 +22,10 @@ type Admission struct {
 	Code      wire.CloseCode // CloseOK lets the client in
 	Reason    string         // for a person
 	SessionID uint64         // chosen by the relay, unique and not 0; its low byte names the owning loop
+
+	// What the session shares with the others of the loop that owns it.
+	Alloc  func() *Packet // default: packets that nobody takes back
+	Policy Policy         // default: one of its own
 }
 
 // AcceptorConfig says how a relay takes handshakes in.
@@ -32,8 +36,6 @@ type AcceptorConfig struct {
 	Rand        interface{ Read([]byte) (int, error) }
 	ClockOrigin time.Time
 	Admit       func(now time.Time, r *Request) Admission // decides by token and limits; must change nothing
-	Alloc       func() *Packet
-	Policy      Policy
 
 	IdleTimeout time.Duration // default DefaultIdleTimeout
 	Rate        float64       // INITs a second that get public-key work without a cookie; default DefaultHandshakeRate
@@ -80,6 +82,17 @@ type halfOpen struct {
 type AcceptorStats struct {
 	Inits, Accepted, Refused, Retries, Dropped, Repeated uint64
 	HalfOpen                                             int
+}
+
+// Add adds what another acceptor counted.
+func (s *AcceptorStats) Add(o *AcceptorStats) {
+	s.Inits += o.Inits
+	s.Accepted += o.Accepted
+	s.Refused += o.Refused
+	s.Retries += o.Retries
+	s.Dropped += o.Dropped
+	s.Repeated += o.Repeated
+	s.HalfOpen += o.HalfOpen
 }
 
 // NewAcceptor returns an Acceptor. Key, Cookies, Rand and Admit are required.
@@ -189,24 +202,24 @@ func (a *Acceptor) accept(now time.Time, key halfKey, hdr *wire.Handshake, messa
 		return out, nil, req
 	}
 	a.stats.Accepted++
-	return out, a.newConn(now, key, suite, &req, adm.SessionID, send, recv), req
+	return out, a.newConn(now, key, suite, &req, &adm, send, recv), req
 }
 
-func (a *Acceptor) newConn(now time.Time, key halfKey, suite crypto.Suite, req *Request, id uint64, send, recv crypto.Secret) *Conn {
+func (a *Acceptor) newConn(now time.Time, key halfKey, suite crypto.Suite, req *Request, adm *Admission, send, recv crypto.Secret) *Conn {
 	c := newConn(now, a.cfg.Rand, a.cfg.ClockOrigin)
 	c.role, c.sender = req.Role, req.Role == wire.RolePlay
 	c.state = stateHalfOpen
 	c.suite = suite
-	c.localID, c.remoteID = id, key.client
+	c.localID, c.remoteID = adm.SessionID, key.client
 	c.path.active = key.from
-	if a.cfg.Alloc != nil {
-		c.alloc = a.cfg.Alloc
+	if adm.Alloc != nil {
+		c.alloc = adm.Alloc
 	}
 	budget := req.Budget
 	if budget <= 0 {
 		budget = DefaultBudget
 	}
-	c.send.init(a.cfg.Policy, budget, now)
+	c.send.init(adm.Policy, budget, now)
 	c.open(now, send, recv)
 	c.idleAfter = halfOpenLifetime
 	c.timer.set(timerIdle, now.Add(halfOpenLifetime))

@@ -57,7 +57,8 @@ type wired struct {
 
 func newWired(t testing.TB) *wired {
 	w := &wired{now: transporttest.Start, packetizer: newPacketizer(), payload: append([]byte{0x27, 1, 0, 0, 0}, make([]byte, 5000)...)}
-	end := transporttest.NewRelayEndWith(w.now, 1, func(c *transport.AcceptorConfig) { c.Alloc = w.received.get })
+	end := transporttest.NewRelayEnd(w.now, 1, nil)
+	end.Alloc = w.received.get
 	var err error
 	if w.client, err = transport.New(w.now, transporttest.ClientConfig(wire.RolePush, 2)); err != nil {
 		t.Fatal(err)

@@ -38,6 +38,7 @@ type benchLoad struct {
 	floor   bool
 	json    bool
 	profile string
+	loops   int
 }
 
 // What --find-max holds the load to, and how it looks.
@@ -83,6 +84,7 @@ command starts, on loopback, so that its CPU time is apart from the load's; with
 	f.DurationVar(&b.cfg.Ramp, "ramp", 0, "over which the sessions begin (default: as fast as a relay takes them)")
 	f.DurationVar(&b.cfg.Late, "late", load.DefaultLate, "after its capture a frame is late")
 	f.IntVar(&b.cfg.Workers, "workers", 1, "threads that make the load")
+	f.IntVar(&b.loops, "loops", 1, "threads of the server that is started: the load has the other one of two processors")
 	f.StringVar(&b.server, "data", "", "data directory of a running server, instead of starting one")
 	f.StringVar(&b.admin, "admin", defaultAdmin, "admin port of that server")
 	f.BoolVar(&b.findMax, "find-max", false, fmt.Sprintf("raise --calls until p99 delay is more than %v, or more than %g %% of the frames are lost or late", findDelay, 100*findLoss))
@@ -194,7 +196,7 @@ func (b *benchLoad) run(ctx context.Context, s streams) (err error) {
 func (b *benchLoad) once(ctx context.Context, bar *progress, cfg load.Config) (r loadReport, err error) {
 	server := &child{data: b.server, admin: b.admin}
 	if b.server == "" {
-		args := serveAlone
+		args := append(slices.Clone(serveAlone), "--loops", strconv.Itoa(b.loops))
 		if cfg.Setup != nil {
 			args = []string{"bench", "load", "--child", strconv.Itoa(cfg.Calls)}
 		}

@@ -28,6 +28,7 @@ func counter(name, help string, value func(*relay.Stats) uint64) metric {
 
 var relayMetrics = []metric{
 	gauge("sessions", "Sessions, half-open ones among them.", func(s *relay.Stats) float64 { return float64(s.Sessions) }),
+	gauge("loops", "Threads that forward media.", func(s *relay.Stats) float64 { return float64(s.Loops) }),
 	gauge("streams", "Streams, those remembered among them.", func(s *relay.Stats) float64 { return float64(s.Streams) }),
 	gauge("players", "Players of all streams.", func(s *relay.Stats) float64 { return float64(s.Players) }),
 	gauge("packets_held", "Media packets in memory.", func(s *relay.Stats) float64 { return float64(s.PacketsLive) }),
@@ -61,17 +62,19 @@ var relayMetrics = []metric{
 	counter("frames_thinned", "Video frames left out for one slow player.", func(s *relay.Stats) uint64 { return s.FramesThinned }),
 	counter("send_errors", "Datagrams that the system refused, or that a host answered to with an error.", func(s *relay.Stats) uint64 { return s.SendErrors }),
 	counter("kernel_drops", "Datagrams that came faster than they were read.", func(s *relay.Stats) uint64 { return s.KernelDrops }),
-	counter("wakeups", "Wake-ups of the loop.", func(s *relay.Stats) uint64 { return s.Wakeups }),
+	counter("handed_over", "Datagrams that came to a loop other than their session's: the system does not look at what they say.", func(s *relay.Stats) uint64 { return s.HandedOver }),
+	counter("handover_drops", "Such datagrams dropped: their loop was too far behind.", func(s *relay.Stats) uint64 { return s.HandoverDrops }),
+	counter("wakeups", "Wake-ups of the loops.", func(s *relay.Stats) uint64 { return s.Wakeups }),
 }
 
 var (
-	relayUp      = prometheus.NewDesc("duet_relay_up", "1 if the loop answered.", nil, nil)
+	relayUp      = prometheus.NewDesc("duet_relay_up", "1 if the loops answered.", nil, nil)
 	relayDropped = prometheus.NewDesc("duet_relay_dropped_total", "What sessions dropped of what the network sent, by reason.", []string{"reason"}, nil)
 	relayDelay   = prometheus.NewDesc("duet_relay_delay_seconds", "Of media, from the kernel to the send call; what the pacer holds back left out.", nil, nil)
-	relayLag     = prometheus.NewDesc("duet_relay_loop_lag_seconds", "Of alarms, from when they were due to when the loop came to them.", nil, nil)
+	relayLag     = prometheus.NewDesc("duet_relay_loop_lag_seconds", "Of alarms, from when they were due to when their loop came to them.", nil, nil)
 )
 
-// relayCollector asks a relay's loop for its counters whenever Prometheus comes.
+// relayCollector asks a relay's loops for their counters whenever Prometheus comes.
 type relayCollector struct{ relay *relay.Server }
 
 // Describe is of prometheus.Collector.
@@ -84,7 +87,7 @@ func (relayCollector) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect is of prometheus.Collector. A relay whose loop does not answer is down.
+// Collect is of prometheus.Collector. A relay of which a loop does not answer is down.
 func (c relayCollector) Collect(to chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), adminPatience)
 	defer cancel()

@@ -41,6 +41,7 @@ first start. To be reached from elsewhere, give --udp :7000 and --advertise HOST
 	f := cmd.Flags()
 	f.StringVar(&cfg.data, "data", defaultData, "directory for keys and secrets")
 	f.StringVar(&cfg.udp, "udp", defaultUDP, "address for pushers and players; port 0 picks a free one")
+	f.IntVar(&cfg.loops, "loops", 0, "threads that forward media (default: one for each processor but one)")
 	f.StringVar(&cfg.rtmp, "rtmp", defaultRTMP, "address for RTMP, '' for none")
 	f.StringVar(&cfg.rtmps, "rtmps", "", "address for RTMPS, needs --tls-cert and --tls-key")
 	f.StringVar(&cfg.http, "http", defaultHTTP, "address for HTTP, '' for none")

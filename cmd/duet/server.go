@@ -35,6 +35,7 @@ type serverConfig struct {
 	role            string // roleAll, roleRelay or roleSignaling; default roleAll
 	data            string
 	udp, rtmp, http string
+	loops           int // of the relay; 0: as many as the machine has use for
 	rtmps           string
 	admin           string // metrics and profiles
 	tls             tlsOptions
@@ -142,7 +143,7 @@ func (s *server) openRelay(mux *http.ServeMux) (err error) {
 	cfg := &s.cfg
 	s.relay, err = relay.New(relay.Config{
 		Listen: cfg.udp, Key: s.secrets.key, Secret: s.secrets.secret, Tokens: s.secrets.tokens, Logger: cfg.log, Tap: cfg.tap,
-		FloorFile: filepath.Join(cfg.data, floorFile), OnChange: s.sessionsChanged,
+		FloorFile: filepath.Join(cfg.data, floorFile), OnChange: s.sessionsChanged, Loops: cfg.loops,
 	})
 	if errors.Is(err, relay.ErrFloorFile) { // says what to do
 		return err
@@ -222,6 +223,9 @@ func (c *serverConfig) check() error {
 		}
 	default:
 		return misusef("--role is all, relay or signaling, not %q", c.role)
+	}
+	if c.loops < 0 || c.loops > relay.MaxLoops {
+		return misusef("--loops is 1 to %d, or 0 for as many as this machine has use for, not %d", relay.MaxLoops, c.loops)
 	}
 	if !slices.Contains([]string{"", desk.RecordNever, desk.RecordOnRequest, desk.RecordAlways, desk.RecordMust}, c.calls.settings.Record) {
 		return misusef("--record is never, on-request, always or must, not %q", c.calls.settings.Record)

@@ -1,6 +1,7 @@
 package udp
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,24 +24,71 @@ type Conn struct {
 	Drops uint64
 	// Unsegmented says why bursts are sent datagram by datagram; nil while the system cuts them up itself. Known after Batch and Send.
 	Unsegmented error
+	// Unsteered says why a group's sockets get datagrams by address instead of by their bytes; nil where they do, or where there is no group.
+	Unsteered error
+	group     int // sockets in its group, itself among them
 }
 
 // Listen opens a socket on HOST:PORT. An empty host or :: takes IPv4 and IPv6; port 0 takes a free port.
-func Listen(address string) (*Conn, error) {
+func Listen(address string) (*Conn, error) { return listen(address, net.ListenConfig{}) }
+
+func listen(address string, config net.ListenConfig) (*Conn, error) {
 	addr, err := net.ResolveUDPAddr("udp", address)
 	if err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
 	}
-	u, err := net.ListenUDP("udp", addr)
+	p, err := config.ListenPacket(context.Background(), "udp", addr.String())
 	if err != nil {
 		return nil, fmt.Errorf("udp: %w", err)
 	}
-	c := &Conn{udp: u}
+	u, ok := p.(*net.UDPConn)
+	if !ok {
+		panic("udp: the network named udp has sockets of another kind")
+	}
+	c := &Conn{udp: u, group: 1}
 	if err := c.setup(); err != nil {
 		_ = u.Close()
 		return nil, fmt.Errorf("udp: %w", err)
 	}
 	return c, nil
+}
+
+// Steering says which socket of a group gets a datagram: where the first byte under Mask is Value, the one whose number is in the byte at Index; else, and
+// where there is no such socket, one that always gets what comes from the same address.
+type Steering struct {
+	Mask, Value byte
+	Index       int
+}
+
+// ListenGroup opens n sockets on one address, as Listen does. Where the system has no such groups there is one.
+func ListenGroup(address string, n int, by Steering) ([]*Conn, error) {
+	if n = min(n, maxGroup); n <= 1 {
+		c, err := Listen(address)
+		return []*Conn{c}, err
+	}
+	// Sockets of a group let others of the same user join: that nobody else has the port is asked of one that would not.
+	first, err := Listen(address)
+	if err != nil {
+		return nil, err
+	}
+	address = first.LocalAddr().String()
+	if err := first.Close(); err != nil {
+		return nil, fmt.Errorf("udp: %w", err)
+	}
+	var conns []*Conn
+	for range n {
+		c, err := listen(address, inGroup())
+		if err != nil {
+			for _, c := range conns {
+				_ = c.Close()
+			}
+			return nil, err
+		}
+		c.group = n
+		conns = append(conns, c)
+	}
+	conns[0].Unsteered = conns[0].steer(by)
+	return conns, nil
 }
 
 // Batch makes the socket ready for Wait, Rest, Wake, Receive and Send.

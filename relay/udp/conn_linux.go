@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -51,6 +52,36 @@ func control(run func(func(fd uintptr)) error, f func(fd int) error) error {
 		return err
 	}
 	return inner
+}
+
+// maxGroup is how many sockets a group has at most: as many as a byte can name.
+const maxGroup = 256
+
+// inGroup makes a socket one of a group, before it is bound.
+func inGroup() net.ListenConfig {
+	return net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		return control(raw.Control, func(fd int) error { return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) })
+	}}
+}
+
+// steer gives the group of c a program that chooses by a datagram's bytes, which begin with its payload.
+func (c *Conn) steer(by Steering) error {
+	const nobody = 1<<32 - 1 // the system chooses by address
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 0},
+		{Code: unix.BPF_ALU | unix.BPF_AND | unix.BPF_K, K: uint32(by.Mask)},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(by.Value), Jf: 2},
+		{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: uint32(by.Index)},
+		{Code: unix.BPF_RET | unix.BPF_A},
+		{Code: unix.BPF_RET | unix.BPF_K, K: nobody},
+	}
+	raw, err := c.udp.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(raw.Control, func(fd int) error {
+		return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_REUSEPORT_CBPF, &unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+	})
 }
 
 // batchSystem is what batches need of the system. Its goroutine waits in ppoll itself: the runtime's poller would add its own wake-up to the
@@ -121,11 +152,11 @@ func (c *Conn) Wake() {
 // Wait returns when there is something to receive, after Wake, or at the latest at the given time.
 func (c *Conn) Wait(until time.Time) error { return c.batch.poll(c.batch.fds[:], until) }
 
-// Rest is Wait without regard for datagrams: they gather meanwhile. It is for a millisecond or so. Where there is another processor for the rest of the
+// Rest is Wait without regard for datagrams: they gather meanwhile. It is for a millisecond or so. Where the group leaves a processor to the rest of the
 // program, this one is kept: giving it back and asking for it again costs more than the wake-up.
 func (c *Conn) Rest(until time.Time) error {
 	s := &c.batch
-	if runtime.GOMAXPROCS(0) == 1 || time.Until(until) > keepTime {
+	if runtime.GOMAXPROCS(0) <= c.group || time.Until(until) > keepTime {
 		return s.poll(s.fds[1:], until)
 	}
 	s.ts = unix.NsecToTimespec(int64(max(0, time.Until(until))))

@@ -25,6 +25,13 @@ func destination([]byte) netip.Addr { return netip.Addr{} }
 
 func source([]byte, netip.Addr) []byte { return nil }
 
+// maxGroup is 1: other systems share a port between sockets in ways of their own.
+const maxGroup = 1
+
+func inGroup() net.ListenConfig { return net.ListenConfig{} }
+
+func (c *Conn) steer(Steering) error { return nil }
+
 // batchSystem stands for Linux's: one datagram is a batch, and Wait reads it ahead.
 type batchSystem struct {
 	wake   chan struct{} // of one place

@@ -46,6 +46,8 @@ type RelayEnd struct {
 	Acceptor *transport.Acceptor
 	Conns    []*transport.Conn // in the order of their INITs
 	Admit    func(now time.Time, r *transport.Request) transport.Admission
+	Alloc    func() *transport.Packet // of the sessions that Admit lets in, as Policy
+	Policy   transport.Policy
 	replies  []reply
 	ids      *SeededReader
 }
@@ -60,7 +62,9 @@ type reply struct {
 
 // NewRelayEnd returns a relay's end that lets everybody in unless Admit is replaced.
 func NewRelayEnd(now time.Time, seed uint64, policy transport.Policy) *RelayEnd {
-	return NewRelayEndWith(now, seed, func(cfg *transport.AcceptorConfig) { cfg.Policy = policy })
+	e := NewRelayEndWith(now, seed, func(*transport.AcceptorConfig) {})
+	e.Policy = policy
+	return e
 }
 
 // NewRelayEndWith is NewRelayEnd with more to choose: change may set any field of the configuration but Admit.
@@ -79,7 +83,11 @@ func NewRelayEndWith(now time.Time, seed uint64, change func(*transport.Acceptor
 		Key: ServerKey(), Cookies: crypto.NewCookieJar([32]byte{9}), ResetSecret: resetSecret, Rand: Reader(seed), ClockOrigin: now,
 	}
 	change(&cfg)
-	cfg.Admit = func(now time.Time, r *transport.Request) transport.Admission { return e.Admit(now, r) }
+	cfg.Admit = func(now time.Time, r *transport.Request) transport.Admission {
+		a := e.Admit(now, r)
+		a.Alloc, a.Policy = e.Alloc, e.Policy
+		return a
+	}
 	e.Acceptor = transport.NewAcceptor(now, cfg)
 	return e
 }

@@ -46,13 +46,20 @@ func KindOf(b []byte) Kind {
 		return KindUnknown
 	}
 	switch c := b[0]; {
-	case c&^0x40 == 0x80|Version:
+	case Kind(c&DataMask) == KindData|Version:
 		return KindData
 	case c >= 1 && c <= 4:
 		return Kind(c)
 	}
 	return KindUnknown
 }
+
+// For whoever looks at a datagram without parsing it: the first byte under DataMask is KindData|Version if it is a data packet, whose byte DataLoop is the low byte
+// of the session ID.
+const (
+	DataMask = 0xbf
+	DataLoop = 8
+)
 
 // DataHeader is the clear part of a data packet.
 type DataHeader struct {
