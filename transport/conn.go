@@ -16,7 +16,8 @@ const (
 	DefaultHandshakeTimeout = 3 * time.Second        // then a relay "is not there"
 	DefaultIdleTimeout      = 10 * time.Second       // nothing authentic heard: the session is over
 	pushPingInterval        = 250 * time.Millisecond // also the clock's sampling interval
-	playPingInterval        = 250 * time.Millisecond
+	playPingInterval        = 300 * time.Millisecond // with every third report while all is well
+	pingEarly               = 50 * time.Millisecond  // sooner, with a report that goes anyway
 	playKeepAlive           = 100 * time.Millisecond // a player is never silent longer: a moved player is found at once
 	relayPingInterval       = time.Second
 	relayFirstPings         = 4 // sent at firstPingInterval, so that the clock is known early
@@ -321,20 +322,23 @@ func (c *Conn) closeTimeout(now time.Time) {
 	c.timer.set(timerClose, now.Add(closeInterval))
 }
 
-// pingDue asks for a PING when the clock wants a sample or, on a player's side, when nothing else was sent for a while; else it
-// looks again later.
+// pingDue asks for a PING when the clock wants a sample; on a player's side, when nothing else was sent for a while, for the report that would soon
+// be due, or for a datagram with nothing in it; else it looks again later.
 func (c *Conn) pingDue(now time.Time) {
 	next := c.lastPing.Add(c.pingInterval())
-	if c.keepsAlive() {
-		if quiet := c.lastSent.Add(playKeepAlive); quiet.Before(next) {
+	switch quiet := c.lastSent.Add(playKeepAlive); {
+	case !now.Before(next):
+		c.clock.ping = true
+	case !c.keepsAlive() || now.Before(quiet):
+		if c.keepsAlive() && quiet.Before(next) {
 			next = quiet
 		}
-	}
-	if now.Before(next) {
 		c.timer.set(timerPing, next)
-		return
+	case c.feedback.end > c.feedback.reported:
+		c.feedback.due = true
+	default:
+		c.show = true
 	}
-	c.clock.ping = true
 }
 
 // keepsAlive reports whether this is a player's side, whose silences are short.

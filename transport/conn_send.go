@@ -76,6 +76,9 @@ func (c *Conn) pollFrames(now time.Time, buf []byte) (Transmit, bool) {
 		b = wire.AppendPong(b, [3]uint64{c.pong.echo, c.pong.received, c.clockAt(now)})
 		c.feedback.due = true
 	}
+	if c.pings >= relayFirstPings && c.feedback.wants() && !now.Before(c.lastPing.Add(c.pingInterval()-pingEarly)) {
+		c.clock.ping = true
+	}
 	probing := c.clock.ping
 	if c.clock.ping {
 		c.clock.ping = false
