@@ -24,6 +24,7 @@ type LinkConfig struct {
 	Trace      *netem.Trace  // of the bottleneck's capacity, in place of Rate
 	TraceName  string        // what to call it
 	Deadline   time.Duration // 200 ms, capture to playout
+	Aim        bool          // the player tells what delay it would like (transport.Playout.Aim), as players of conversations do
 	Duration   time.Duration // 60 s
 	Seed       uint64
 

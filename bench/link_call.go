@@ -46,6 +46,7 @@ type linkCall struct {
 	clock     [2]uint64
 	clockSet  bool
 	connected bool
+	aim       time.Duration // that the relay was told
 	failed    error
 	pushed    transport.Stats // at the beginning of the talk
 	relayed   relay.SentStats

@@ -150,6 +150,12 @@ func (c *linkCall) drainPlayer(now time.Time) {
 	if off, ok := c.play.PeerClock(now); ok && c.clockSet {
 		c.playout.SetClock(time.Duration(c.clock[0]-c.clock[1])*time.Microsecond + off)
 	}
+	if aim := c.playout.Aim(); c.cfg.Aim && aim != c.aim {
+		c.aim = aim
+		if err := c.play.SendControl(now, &wire.Control{Type: wire.ControlAim, Arrival: uint32(aim / time.Millisecond)}); err != nil {
+			c.fail(err)
+		}
+	}
 	for {
 		r, ok := c.playout.Poll(now)
 		if !ok {

@@ -84,6 +84,7 @@ var linkSettings = []LinkSetting{
 	{"trace", "capacity of the bottleneck over time, in place of --rate: a file in mahimahi's format, or one of those below", "file|name", setTrace,
 		func(c *LinkConfig) string { return c.TraceName }},
 	timeSetting("deadline", "capture to playout", func(c *LinkConfig) *time.Duration { return &c.Deadline }),
+	switchSetting("aim", "the player asks for less delay than --deadline, as one that shows a conversation does", func(c *LinkConfig) *bool { return &c.Aim }),
 	countSetting("hops", "1: only the pusher's link is bad", func(c *LinkConfig) *int { return &c.Hops }),
 	bitrateSetting("bitrate", "of the video, at most", func(c *LinkConfig) *int { return &c.Bitrate }),
 	bitrateSetting("min-bitrate", "of the video, at least (default 100k)", func(c *LinkConfig) *int { return &c.MinBitrate }),

@@ -79,6 +79,23 @@ func TestLinkFigures(t *testing.T) {
 }
 
 // Every setting does what it says.
+// A player that says what delay it would like gets nearly all frames earlier, and none less.
+func TestLinkAim(t *testing.T) {
+	run := func(aim bool) *LinkReport {
+		cfg := DefaultLink()
+		cfg.Loss, cfg.Deadline, cfg.Bitrate, cfg.Aim, cfg.Seed = 0.1, time.Second, 400_000, aim, 7
+		r, err := RunLink(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	without, with := run(false), run(true)
+	if with.Release.P99 > 0.9*without.Release.P99 || with.OnTime < without.OnTime {
+		t.Errorf("released within %.0f ms, on time %.4f; without an aim %.0f ms, %.4f", with.Release.P99, with.OnTime, without.Release.P99, without.OnTime)
+	}
+}
+
 func TestLinkSettingsMatter(t *testing.T) {
 	base := LinkConfig{Duration: 10 * time.Second, Seed: 4}
 	with := func(change func(*LinkConfig)) *LinkReport {

@@ -15,12 +15,13 @@ const (
 	keyFrameEvery = 300 * time.Millisecond // requests for one
 	stallAfter    = 500 * time.Millisecond
 	skipEvery     = time.Second // between two 2107
+	aimShare      = 8           // a change of the aim by less than such a part is not told
 )
 
 // The player in the link's goroutine: one playout over all sessions.
 
 func (p *Player) opened(now time.Time, c *transport.Conn) {
-	p.conn = c
+	p.conn, p.toldAim = c, 0
 	p.live, p.waitingFrom = false, now
 	for i := range p.arrival {
 		p.arrival[i].restart()
@@ -103,6 +104,10 @@ func (p *Player) step(now time.Time) {
 		}
 	}
 	p.watch(now)
+	if aim := p.playout.Aim(); p.cfg.Smooth && p.conn != nil && (aim-p.toldAim).Abs() > aim/aimShare {
+		p.toldAim = aim
+		_ = p.conn.SendControl(now, &wire.Control{Type: wire.ControlAim, Arrival: uint32(aim / time.Millisecond)})
+	}
 	if p.askKey && (p.askedKey.IsZero() || now.Sub(p.askedKey) >= keyFrameEvery) && p.conn != nil {
 		p.askKey, p.askedKey = false, now
 		_ = p.conn.SendControl(now, &wire.Control{Type: wire.ControlKeyFrame}) // a session that is over needs none

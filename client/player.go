@@ -67,6 +67,7 @@ type Player struct {
 	delays      delays
 	counts      Stats
 	firstFrame  time.Duration
+	toldAim     time.Duration
 }
 
 // DialPlayer connects to the relay and returns once the relay has let it in (2001), or with the reason why it has not: a [CodeError],

@@ -272,11 +272,11 @@ func (s *session) clock(now time.Time, offset time.Duration) {
 
 // arrival leaves this player's hop the time for one report and its answer, if it loses anything.
 func (s *session) arrival() (d time.Duration, final bool) {
-	st := s.conn.Stats()
+	st, aim := s.conn.Stats(), s.conn.Aim()
 	if st.Loss < lossless {
-		return max(s.conn.Budget()-st.RTT/2, minArrival), true
+		return max(aim-st.RTT/2, minArrival), aim == s.conn.Budget()
 	}
-	return max(s.conn.Budget()-st.RTT-st.RTT/2-transport.RepairMargin, minArrival), false
+	return max(aim-st.RTT-st.RTT/2-transport.RepairMargin, minArrival), false
 }
 
 // lossless is a share of packets lost that needs no time to repair.

@@ -24,6 +24,7 @@ type sendSide struct {
 	budget  time.Duration
 	arrival time.Duration // how long after capture a frame should be at the peer, for planning; 0: the budget
 	final   bool          // later is of no use
+	aim     time.Duration // how long after capture nearly every frame should be at the peer, which takes later ones too; 0: the budget
 	held    bool          // losses wait for an answer until the peer is heard
 	hurried bool          // nothing can be reported and answered in time: parity goes over windows
 	start   time.Time     // when the session began: older frames count from here
@@ -67,6 +68,14 @@ func (c *Conn) SetStreamClock(offset time.Duration) {
 
 // Budget is how long after its capture the client still wants a frame.
 func (c *Conn) Budget() time.Duration { return c.send.budget }
+
+// Aim is how long after its capture the client would like a frame: within the budget, and the budget where it has not said.
+func (c *Conn) Aim() time.Duration {
+	if c.send.aim > 0 {
+		return min(c.send.aim, c.send.budget)
+	}
+	return c.send.budget
+}
 
 // add takes a packet into its block and queues it.
 func (s *sendSide) add(now time.Time, p *Packet, c *Conn) error {

@@ -200,6 +200,8 @@ func (c *Conn) handleControl(m *wire.Control) {
 	switch m.Type {
 	case wire.ControlArrival:
 		c.send.arrival, c.send.final = time.Duration(m.Arrival)*time.Millisecond, m.Final
+	case wire.ControlAim:
+		c.send.aim = time.Duration(m.Arrival) * time.Millisecond
 	case wire.ControlBitrate:
 		c.target.peer = int64(m.Bitrate)
 		c.updateBitrate(c.now)

@@ -11,6 +11,7 @@ import (
 const (
 	maxAhead     = 4096     // messages held beyond the next one
 	maxEarly     = 2048     // packets held before their START
+	maxApart     = 256      // messages beyond the next one that are looked at for a frame of the other kind
 	maxHeldBytes = 64 << 20 // packets held: more than the longest GOP that a relay caches
 	slotCost     = 8        // bytes that a packet takes before it has come: a message may say that it has thousands
 )
@@ -48,7 +49,7 @@ type PlayoutStats struct {
 // Playout puts packets and records back into messages, in the order in which the pusher sent them. It releases a message as
 // soon as it is whole and all before it have been released, skipped, or given up, or, if it is smooth, evenly, at a delay that nearly all
 // frames are whole within (Target); it gives one up MaxDelay after its capture.
-// Its order, and so its output, does not depend on the network.
+// Its order, and so its output, does not depend on the network, unless it is apart: then audio and video do not wait for each other.
 type Playout struct {
 	maxDelay time.Duration
 	origin   time.Time // zero of our session clock
@@ -74,7 +75,11 @@ type Playout struct {
 	releasedEnd bool
 
 	smooth bool
+	apart  bool
+	seq    [2]uint16 // sequence number after the newest frame released, by kind
+	seqSet [2]bool
 	target playoutTarget
+	way    wayDelay
 
 	body     []byte
 	payloads [][]byte
@@ -84,6 +89,7 @@ type Playout struct {
 // playSlot is what is known of one message.
 type playSlot struct {
 	skipped  bool
+	released bool // out of turn: nothing is held of it any more
 	record   *rtmpchunk.Record
 	header   rtmpchunk.Header
 	packets  []*Packet // by index
@@ -106,8 +112,20 @@ func NewPlayout(maxDelay time.Duration, origin time.Time) *Playout {
 // SetSmooth makes it release frames evenly: each Target after its capture, audio and video alike.
 func (p *Playout) SetSmooth(on bool) { p.smooth = on }
 
+// SetApart makes it release the frames of each kind in their order, whatever is missing of the other: for a player that brings them together itself.
+func (p *Playout) SetApart(on bool) { p.apart = on }
+
 // Target is how long after their capture frames are released if it is smooth, and should be shown if it is not. 0 while nothing is known.
 func (p *Playout) Target() time.Duration { return p.target.value }
+
+// Aim is how long after their capture frames should be whole for a conversation: what the way takes at the least, and an answer to a loss on each of two hops.
+// 0 while nothing is known.
+func (p *Playout) Aim() time.Duration {
+	if p.way.least == 0 {
+		return 0
+	}
+	return min(3*p.way.least+aimMargin, p.maxDelay).Round(aimStep)
+}
 
 // Stats returns the counters.
 func (p *Playout) Stats() PlayoutStats { return p.stats }
@@ -130,7 +148,7 @@ func (p *Playout) Start(now time.Time, m *wire.Control) {
 	p.started, p.run = true, m.Instance
 	p.next, p.floor, p.highest = m.Order, m.Order, m.Order
 	p.ended, p.releasedEnd, p.clockKnown = false, false, false
-	p.gap, p.config, p.lastRecord = [2]bool{}, [2]uint8{}, [rtmpchunk.Slots]uint64{}
+	p.gap, p.config, p.lastRecord, p.seqSet = [2]bool{}, [2]uint8{}, [rtmpchunk.Slots]uint64{}, [2]bool{}
 	p.out = append(p.out, Release{Kind: ReleaseRun, Run: p.run})
 	p.takeEarly(now)
 }
@@ -201,7 +219,7 @@ func (p *Playout) Packet(now time.Time, k *Packet) {
 		return
 	}
 	s := p.slot(order)
-	if s.skipped || s.record != nil || s.got > 0 && len(s.packets) != int(k.Header.Count) {
+	if s.skipped || s.released || s.record != nil || s.got > 0 && len(s.packets) != int(k.Header.Count) {
 		k.Release()
 		return
 	}
@@ -255,7 +273,7 @@ func (p *Playout) Record(now time.Time, m *wire.Control) {
 	case m.Order < p.next:
 		p.releaseRecord(now, rec)
 	case m.Order < p.next+maxAhead:
-		if s := p.slot(m.Order); s.record == nil {
+		if s := p.slot(m.Order); s.record == nil && !s.released {
 			p.empty(s) // a message is a record or a frame, never both
 			s.record, s.first, s.complete = rec, now, now
 		}
@@ -284,7 +302,7 @@ func (p *Playout) Skip(m *wire.Control) {
 	}
 	for order := max(m.Order, p.next); order < m.Order+uint64(m.Count) && order < p.next+maxAhead; order++ {
 		s := p.slot(order)
-		if s.whole() {
+		if s.whole() || s.released {
 			continue
 		}
 		p.empty(s)

@@ -27,6 +27,8 @@ func (p *Playout) Poll(now time.Time) (Release, bool) {
 		}
 		s := p.slots[p.next]
 		switch {
+		case s != nil && s.released:
+			p.advance(s)
 		case s != nil && s.record != nil:
 			rec := s.record
 			p.releaseRecord(now, rec)
@@ -43,9 +45,36 @@ func (p *Playout) Poll(now time.Time) (Release, bool) {
 			p.giveUp(s)
 			p.jump(now)
 		default:
-			return Release{}, false
+			s := p.ahead()
+			if s == nil {
+				return Release{}, false
+			}
+			r, ok := p.releaseFrame(s)
+			p.empty(s)
+			s.released = true
+			if ok {
+				return r, true
+			}
 		}
 	}
+}
+
+// ahead finds a whole frame that does not have to wait for the next message: the one before it of its kind has been released.
+func (p *Playout) ahead() *playSlot {
+	if !p.apart {
+		return nil
+	}
+	for order := p.next + 1; order < min(p.highest, p.next+maxApart); order++ {
+		if s := p.slots[order]; s != nil && s.got > 0 && s.whole() && p.follows(s) && p.configured(s) {
+			return s
+		}
+	}
+	return nil
+}
+
+// follows reports whether a whole frame is the next of its kind.
+func (p *Playout) follows(s *playSlot) bool {
+	return p.seqSet[s.header.Kind] && p.seq[s.header.Kind] == s.header.Seq
 }
 
 // started reports whether anything of the message has come.
@@ -95,6 +124,10 @@ func (p *Playout) jump(now time.Time) {
 // releaseFrame rebuilds the message of a whole frame.
 func (p *Playout) releaseFrame(s *playSlot) (Release, bool) {
 	kind := s.header.Kind
+	if p.apart && p.follows(s) { // what was given up was of the other kind
+		p.gap[kind] = false
+	}
+	p.seq[kind], p.seqSet[kind] = s.header.Seq+s.header.Count, true
 	p.payloads = p.payloads[:0]
 	for _, k := range s.packets {
 		p.payloads = append(p.payloads, k.Data[rtmpchunk.HeaderSize:])
@@ -121,6 +154,7 @@ func (p *Playout) releaseFrame(s *playSlot) (Release, bool) {
 func (p *Playout) measure(s *playSlot) {
 	if at := p.capturedAt(s); p.clockKnown && at.After(p.joined) {
 		p.target.note(s.complete, s.complete.Sub(at), p.maxDelay)
+		p.way.note(s.complete, s.complete.Sub(at))
 	}
 }
 
@@ -143,7 +177,7 @@ func (p *Playout) capturedAt(s *playSlot) time.Time {
 func (p *Playout) deadline() time.Time {
 	for order := p.next; order < p.highest; order++ {
 		s := p.slots[order]
-		if !s.started() {
+		if !s.started() && (s == nil || !s.released) {
 			continue
 		}
 		from := s.first

@@ -9,6 +9,33 @@ const (
 	targetOdd    = 500              // but for one frame in so many: the 0.998 quantile
 )
 
+const (
+	// aimMargin is what seeing a loss and answering it take on two hops, beyond the round trips; a round trip on each is twice the way.
+	aimMargin = 60 * time.Millisecond
+	aimStep   = 10 * time.Millisecond
+	wayWindow = 5 * time.Second // the least of one to two of these counts
+)
+
+// wayDelay is the shortest time from capture until a frame was whole, of late: what the way itself takes.
+type wayDelay struct {
+	least  time.Duration // 0: nothing is known
+	window [2]time.Duration
+	rotate time.Time
+}
+
+func (l *wayDelay) note(now time.Time, delay time.Duration) {
+	delay = max(delay, time.Microsecond)
+	if now.After(l.rotate) {
+		l.window = [2]time.Duration{delay, l.window[0]}
+		l.rotate = now.Add(wayWindow)
+	}
+	l.window[0] = min(l.window[0], delay)
+	l.least = l.window[0]
+	if l.window[1] > 0 {
+		l.least = min(l.least, l.window[1])
+	}
+}
+
 // playoutTarget is how long after their capture frames should be shown so that nearly all are whole by then. It rises at once when one was
 // not, and falls slowly: a picture that runs a little faster nobody notices, one that stops everybody.
 type playoutTarget struct {

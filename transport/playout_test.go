@@ -2,8 +2,10 @@ package transport_test
 
 import (
 	"bytes"
+	"cmp"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -185,6 +187,125 @@ func TestPlayoutWaitsForConfiguration(t *testing.T) {
 	s.want()
 	s.p.Record(s.now, config)
 	s.want("record", "gap", 3)
+}
+
+func (s *stage) audio() []*transport.Packet {
+	packets, _ := s.message(8, []byte{0xaf, 1, 2, 3, 4})
+	return packets
+}
+
+// Apart, neither kind waits for the other, and what is given up is a gap in its own kind alone.
+func TestPlayoutApart(t *testing.T) {
+	s := newStage(t)
+	s.p.SetApart(true)
+	s.start(0)
+	s.give(append(s.video(10), s.audio()...)...) // 0, 1
+	s.want("run", 0, 1)
+	lost, late := s.audio(), s.video(2000) // 2, 3
+	s.give(s.audio()...)                   // 4: an audio frame is missing before it
+	s.give(late[1:]...)
+	s.give(s.video(10)...) // 5
+	s.want()
+	s.give(late[0])
+	s.want(3, 5)
+	s.give(late[0], late[0]) // repeats of what was released
+	s.give(lost...)
+	s.want(2, 4)
+	lost = s.video(10) // 6
+	s.give(s.audio()...)
+	s.give(s.audio()...)
+	s.give(s.video(10)...) // 9
+	s.want(7, 8)
+	s.p.Skip(&wire.Control{Order: 6, Count: 1})
+	s.want("gap", 9)
+	s.give(lost...)
+	_ = s.audio() // 10: nothing of it ever comes
+	s.give(s.video(10)...)
+	s.want(11)
+	s.p.Skip(&wire.Control{Order: 10, Count: 1})
+	s.give(s.video(10)...) // 12: nothing is missing of its kind
+	s.give(s.audio()...)
+	s.want(12, 13)
+	if st := s.p.Stats(); st.Held != 0 || st.Released != [2]uint64{6, 6} {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Apart, over a network that loses, repeats and reorders, every whole frame is released once, in the order of its kind.
+func TestPlayoutApartAnyOrder(t *testing.T) {
+	for seed := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, 1))
+		s := newStage(t)
+		s.p.SetApart(true)
+		s.p.SetClock(0)
+		s.start(0)
+		type arrival struct {
+			at time.Duration
+			k  *transport.Packet
+		}
+		var way []arrival
+		whole := make(map[uint16]bool)
+		for i := range 120 {
+			s.now = transporttest.Start.Add(time.Duration(i) * 10 * time.Millisecond)
+			packets := s.audio()
+			if i%3 == 0 {
+				packets = s.video(1500 * (1 + r.IntN(3)))
+			}
+			all := true
+			for _, k := range packets {
+				if r.IntN(20) == 0 {
+					all = false
+					continue
+				}
+				for range 1 + r.IntN(2) {
+					way = append(way, arrival{time.Duration(i)*10*time.Millisecond + time.Duration(r.IntN(150))*time.Millisecond, k})
+				}
+			}
+			whole[packets[0].Header.Order] = all
+		}
+		slices.SortStableFunc(way, func(a, b arrival) int { return cmp.Compare(a.at, b.at) })
+		got := make(map[uint16]bool)
+		newest := [2]int{-1, -1}
+		drain := func() {
+			for {
+				rel, ok := s.p.Poll(s.now)
+				if !ok {
+					return
+				}
+				if !rel.Media {
+					continue
+				}
+				h := rel.Header
+				if int(h.Order) <= newest[h.Kind] || got[h.Order] || !whole[h.Order] {
+					t.Fatalf("seed %d: %d of kind %d after %v, whole %t", seed, h.Order, h.Kind, newest, whole[h.Order])
+				}
+				newest[h.Kind], got[h.Order] = int(h.Order), true
+			}
+		}
+		for _, a := range way {
+			for at := transporttest.Start.Add(a.at); ; {
+				if d := s.p.Deadline(); d.IsZero() || d.After(at) {
+					s.now = at
+					break
+				} else if d.After(s.now) {
+					s.now = d
+				}
+				drain()
+			}
+			s.give(a.k)
+			drain()
+		}
+		s.now = s.now.Add(2 * stageDelay)
+		drain()
+		for order, all := range whole {
+			if all && !got[order] {
+				t.Errorf("seed %d: frame %d was whole in time and is not released", seed, order)
+			}
+		}
+		if st := s.p.Stats(); st.Held != 0 {
+			t.Errorf("seed %d: %+v", seed, st)
+		}
+	}
 }
 
 func TestPlayoutEnd(t *testing.T) {

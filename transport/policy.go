@@ -55,9 +55,14 @@ func (c *Conn) plan(now time.Time, b *block) Plan {
 		Narrow: c.cc.bounded,
 		Queued: c.cc.queue > queueTolerance,
 	}
-	if c.send.arrival > 0 && c.send.arrival < c.send.budget {
+	switch rest := c.send.budget - c.Aim(); { // between aim and budget
+	case c.send.arrival > 0 && c.send.arrival < c.send.budget:
 		p.Left -= c.send.budget - c.send.arrival
 		p.Later = !c.send.final
+	case p.Left-rest > p.RTT/2+arrivalMargin:
+		p.Left -= rest
+	default: // it is late already
+		p.Later = rest > 0
 	}
 	p.Rounds, p.Slack = roundsIn(p.Left, p.RTT)
 	return p

@@ -16,6 +16,7 @@ const (
 	ControlEnd      ControlType = 7
 	ControlClock    ControlType = 8
 	ControlArrival  ControlType = 9
+	ControlAim      ControlType = 10
 )
 
 // Limits of control messages in bytes.
@@ -38,7 +39,7 @@ type Control struct {
 	Bitrate   uint32    // BITRATE, bit/s
 	Code      uint16    // STATUS
 	Clock     [2]uint64 // CLOCK: stream time and relay's clock, µs
-	Arrival   uint32    // ARRIVAL: ms after capture
+	Arrival   uint32    // ARRIVAL, AIM: ms after capture
 	Final     bool      // ARRIVAL: what comes later is of no use
 	Data      []byte    // RECORD body, STATUS text; a view
 }
@@ -78,6 +79,8 @@ func AppendControlMessage(b []byte, c *Control) ([]byte, error) {
 	case ControlArrival:
 		b = binary.BigEndian.AppendUint32(b, c.Arrival)
 		b = append(b, flag(c.Final))
+	case ControlAim:
+		b = binary.BigEndian.AppendUint32(b, c.Arrival)
 	case ControlEnd:
 		b = binary.BigEndian.AppendUint64(b, c.Order)
 	case ControlClock:
@@ -141,6 +144,8 @@ func NextControl(b []byte, c *Control) (n int, err error) {
 		c.Arrival = r.u32()
 		v := r.u8()
 		c.Final, r.bad = v == 1, r.bad || v > 1
+	case ControlAim:
+		c.Arrival = r.u32()
 	case ControlEnd:
 		c.Order = r.u64()
 	case ControlClock:

@@ -147,7 +147,7 @@ func FuzzNextControl(f *testing.F) {
 				return
 			}
 			again, err := AppendControlMessage(nil, &m)
-			known := m.Type >= ControlStart && m.Type <= ControlArrival
+			known := m.Type >= ControlStart && m.Type <= ControlAim
 			cut := m.Type == ControlStatus && len(m.Data) > MaxReason
 			if known && !cut && (err != nil || !bytes.Equal(again, b[:n])) {
 				t.Fatalf("%s: %x, %v, was %x", describeControl(&m), again, err, b[:n])

@@ -139,6 +139,8 @@ func describeControl(m *Control) string {
 		return fmt.Sprintf("END order=%d", m.Order)
 	case ControlArrival:
 		return fmt.Sprintf("ARRIVAL ms=%d final=%t", m.Arrival, m.Final)
+	case ControlAim:
+		return fmt.Sprintf("AIM ms=%d", m.Arrival)
 	case ControlClock:
 		return fmt.Sprintf("CLOCK stream=%d relay=%d", m.Clock[0], m.Clock[1])
 	default:

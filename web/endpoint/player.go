@@ -15,6 +15,7 @@ const (
 	stallAfter    = 500 * time.Millisecond
 	skipEvery     = time.Second          // between two 2107
 	targetStep    = 2 * time.Millisecond // a smaller change of the target is not told
+	aimShare      = 8                    // likewise of the aim, a part of it
 )
 
 // player receives one stream.
@@ -38,17 +39,20 @@ type player struct {
 	arrival     [2]arrival
 	meter       meter
 	toldTarget  time.Duration
+	toldAim     time.Duration
 }
 
 // NewPlayer returns an endpoint that receives the stream of a play URL.
 func NewPlayer(cfg Config) (*Endpoint, error) {
 	e := newEndpoint(cfg, wire.RolePlay)
-	e.link.user = &player{l: &e.link, playout: transport.NewPlayout(e.link.cfg.Budget, e.link.origin)}
+	p := &player{l: &e.link, playout: transport.NewPlayout(e.link.cfg.Budget, e.link.origin)}
+	p.playout.SetApart(true) // the page has a decoder for each
+	e.link.user = p
 	return e, nil
 }
 
 func (p *player) opened(now time.Time, c *transport.Conn) {
-	p.conn, p.live, p.waitingFrom = c, false, now
+	p.conn, p.live, p.waitingFrom, p.toldAim = c, false, now, 0
 	for i := range p.arrival {
 		p.arrival[i].any = false // a session begins somewhere
 	}
@@ -131,6 +135,10 @@ func (p *player) step(now time.Time) {
 		}
 	}
 	p.watch(now)
+	if aim := p.playout.Aim(); p.conn != nil && (aim-p.toldAim).Abs() > aim/aimShare {
+		p.toldAim = aim
+		_ = p.conn.SendControl(now, &wire.Control{Type: wire.ControlAim, Arrival: uint32(aim / time.Millisecond)})
+	}
 	if p.wantKey && p.conn != nil && (p.askedKey.IsZero() || now.Sub(p.askedKey) >= keyFrameEvery) {
 		p.wantKey, p.askedKey = false, now
 		_ = p.conn.SendControl(now, &wire.Control{Type: wire.ControlKeyFrame}) // a session that is over needs none
