@@ -1,6 +1,6 @@
 // How long a picture takes from capture to decoded, and from capture to shown, over a server on this machine. It prints one line a case.
 //
-//   node latency.js [--seconds 20] [--json]
+//   node latency.js [--seconds 20] [--json] [--only WORDS]
 //   node latency.js --rates                  rates by loss instead: what of 1, 2 and 4 Mbit/s passes at 0, 2, 5 and 10 %
 //
 // Capture is when the camera's frame reached the page's fastest; both ends run on one machine, and the second figure checks the clocks' estimate
@@ -11,7 +11,7 @@ import {parseArgs} from "node:util";
 import {eventsOf, hasCode, launch, open, record, startServer} from "./harness.js";
 import {cable, over} from "./network.js";
 
-const {values} = parseArgs({options: {seconds: {type: "string", default: "20"}, json: {type: "boolean", default: false}, rates: {type: "boolean", default: false}}});
+const {values} = parseArgs({options: {seconds: {type: "string", default: "20"}, json: {type: "boolean", default: false}, rates: {type: "boolean", default: false}, only: {type: "string", default: ""}}});
 const seconds = Number(values.seconds);
 /** What is still bumpy at the beginning does not count. */
 const skipSeconds = 8;
@@ -22,14 +22,14 @@ const rates = [0, 0.02, 0.05, 0.1].flatMap((loss) => [1000, 2000, 4000].map((rat
   name: `${rate} kbit/s, ${100 * loss} % loss, 50 ms`, ...size, loss, delay: 25, attributes: {carrier: "udp", mode: "FHD", "min-bitrate": String(rate), "max-bitrate": String(rate)},
 })));
 
-const cases = values.rates ? rates : [
+const cases = (values.rates ? rates : [
   {name: "360p h264 webtransport", width: 640, height: 360, attributes: {carrier: "udp"}},
   {name: "360p h264 websocket", width: 640, height: 360, attributes: {carrier: "tcp"}},
   ...[0.02, 0.05, 0.1].map((loss) => ({
     name: `360p, ${100 * loss} % loss, 50 ms`, width: 640, height: 360, loss, delay: 25, attributes: {carrier: "udp", mode: "SD", "max-bitrate": "450"},
   })),
   {name: "720p h264 webtransport", width: 1280, height: 720, attributes: {carrier: "udp", mode: "FHD", "min-bitrate": "1500", "max-bitrate": "2500"}},
-];
+]).filter((c) => c.name.includes(values.only));
 
 /** @param {number[]} sorted @param {number} q */
 const quantile = (sorted, q) => sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];

@@ -137,7 +137,7 @@ test("a delay rises with the network and falls again within seconds", () => {
   const target = new DelayTarget();
   let now = 0;
   const run = (/** @type {number} */ ms, /** @type {number} */ delay) => {
-    for (const end = now + ms; now < end; now += 10) target.note(now, delay);
+    for (const end = now + ms; now < end; now += 10) target.note(now, delay, now % 20 === 0);
   };
   run(1000, 400);
   run(3000, 20);
@@ -146,6 +146,10 @@ test("a delay rises with the network and falls again within seconds", () => {
   assert.ok(target.value >= 150);
   run(12_000, 20);
   assert.ok(target.value < 30, `${target.value}`);
+  for (let i = 0; i < 800; i++) target.note((now += 10), i % 100 === 1 ? 300 : 20, i % 2 === 0);
+  assert.ok(target.value < 30, `one picture in fifty is late: ${target.value}`);
+  target.note((now += 200), 180, true);
+  assert.ok(target.value >= 180, `one piece of sound is late: ${target.value}`);
 });
 
 test("timestamps go on where 32 bits end", () => {

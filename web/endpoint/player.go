@@ -15,7 +15,6 @@ const (
 	stallAfter    = 500 * time.Millisecond
 	skipEvery     = time.Second          // between two 2107
 	targetStep    = 2 * time.Millisecond // a smaller change of the target is not told
-	aimShare      = 8                    // likewise of the aim, a part of it
 )
 
 // player receives one stream.
@@ -39,7 +38,6 @@ type player struct {
 	arrival     [2]arrival
 	meter       meter
 	toldTarget  time.Duration
-	toldAim     time.Duration
 }
 
 // NewPlayer returns an endpoint that receives the stream of a play URL.
@@ -52,7 +50,7 @@ func NewPlayer(cfg Config) (*Endpoint, error) {
 }
 
 func (p *player) opened(now time.Time, c *transport.Conn) {
-	p.conn, p.live, p.waitingFrom, p.toldAim = c, false, now, 0
+	p.conn, p.live, p.waitingFrom = c, false, now
 	for i := range p.arrival {
 		p.arrival[i].any = false // a session begins somewhere
 	}
@@ -135,10 +133,6 @@ func (p *player) step(now time.Time) {
 		}
 	}
 	p.watch(now)
-	if aim := p.playout.Aim(); p.conn != nil && (aim-p.toldAim).Abs() > aim/aimShare {
-		p.toldAim = aim
-		_ = p.conn.SendControl(now, &wire.Control{Type: wire.ControlAim, Arrival: uint32(aim / time.Millisecond)})
-	}
 	if p.wantKey && p.conn != nil && (p.askedKey.IsZero() || now.Sub(p.askedKey) >= keyFrameEvery) {
 		p.wantKey, p.askedKey = false, now
 		_ = p.conn.SendControl(now, &wire.Control{Type: wire.ControlKeyFrame}) // a session that is over needs none

@@ -157,7 +157,7 @@ export class Receiver {
   frame(f) {
     if (!(f.flags & Flag.config) && !Number.isNaN(f.captured)) {
       const now = performance.now();
-      this.#target.note(now, now - f.captured); // its turn may have waited for others before it
+      this.#target.note(now, now - f.captured, f.codec === Codec.Opus || f.codec === Codec.AAC); // its turn may have waited for others before it
       this.#aim();
     }
     if (f.codec === Codec.Opus || f.codec === Codec.AAC) this.#hear(f);
