@@ -26,6 +26,10 @@ const configureShare = 0.1;
 const configureEvery = 250;
 /** How often the plan is looked at. */
 const planEvery = 250;
+/** An encoder that is full for so long, in ms, does not work, whatever the browser says of it. */
+const stuckAfter = 1500;
+/** A camera that was away for so long, in ms, says nothing of the encoder. */
+const pause = 500;
 /** Encoder failures in a row, after which it is given up. */
 const maxFailures = 3;
 const opusFrame = 20_000; // µs
@@ -58,6 +62,10 @@ export class Sender {
   #planned = -Infinity;
   /** @type {Uint8Array | null} */ #record = null;
   #failures = 0;
+  /** @type {Set<VideoCodecName>} */ #useless = new Set();
+  #made = false; // this encoder has put something out
+  #fullSince = NaN;
+  #frameAt = -Infinity;
   #first = true;
   #adapted = "";
   #camera = {width: 0, height: 0};
@@ -183,11 +191,11 @@ export class Sender {
   /** Chooses the codec, once. @returns {Promise<boolean>} */
   async #choose() {
     if (this.#failures >= maxFailures) return false;
-    const wanted = this.#config.videoCodec ? [this.#config.videoCodec, ...videoOrder] : videoOrder;
+    const wanted = (this.#config.videoCodec ? [this.#config.videoCodec, ...videoOrder] : videoOrder).filter((name) => !this.#useless.has(name));
     const codec = await pickVideoCodec(wanted);
     if (!codec) {
       this.#failures = maxFailures;
-      this.#tell(codeVideoFailed, "this browser encodes none of " + wanted.join(", "));
+      this.#tell(codeVideoFailed, "this browser encodes none of " + videoOrder.join(", "));
       return false;
     }
     this.#codec = codec;
@@ -213,7 +221,9 @@ export class Sender {
       this.#planned = now;
       ladder.target(now, this.#videoTarget());
     }
-    if (!ladder.admit(now, this.#waiting) || this.#inFlight.size >= maxInFlight) {
+    const full = this.#inFlight.size >= maxInFlight;
+    this.#watch(now, full);
+    if (!ladder.admit(now, this.#waiting) || full) {
       this.#counts.dropped++;
       return false;
     }
@@ -221,6 +231,27 @@ export class Sender {
     if (now < this.#nextFrameAt - every / 4) return false; // the camera is faster than what is wanted
     this.#nextFrameAt = Math.max(this.#nextFrameAt + every, now - every);
     return true;
+  }
+
+  /**
+   * Some browsers say that they encode what they do not: an encoder that takes frames and gives none is left for another one.
+   * @param {number} now
+   * @param {boolean} full
+   */
+  #watch(now, full) {
+    if (!full || now - this.#frameAt > pause) this.#fullSince = NaN;
+    if (full && Number.isNaN(this.#fullSince)) this.#fullSince = now;
+    this.#frameAt = now;
+    if (!(now - this.#fullSince >= stuckAfter)) return;
+    if (this.#made) {
+      this.#failed("nothing comes out of the encoder any more");
+      return;
+    }
+    const codec = /** @type {VideoCodecName} */ (this.#codec);
+    this.#useless.add(codec);
+    this.#dropEncoder();
+    this.#codec = null;
+    this.#tell(codeEncoderRestarted, `nothing comes out of the encoder for ${codec}`);
   }
 
   /**
@@ -305,6 +336,8 @@ export class Sender {
    */
   #encoded(codec, chunk, meta) {
     this.#failures = 0;
+    this.#made = true;
+    this.#fullSince = NaN;
     const stamp = Math.round(chunk.timestamp / 1000);
     const capture = this.#inFlight.get(stamp) ?? performance.now();
     for (const t of this.#inFlight.keys()) if (t <= stamp) this.#inFlight.delete(t);
@@ -335,6 +368,8 @@ export class Sender {
     if (this.#video && this.#video.state !== "closed") this.#video.close();
     this.#video = null;
     this.#videoConfig = null;
+    this.#made = false;
+    this.#fullSince = NaN;
     this.#inFlight.clear();
     this.#wantKey = true;
   }
