@@ -10,7 +10,7 @@ CORE = ./crypto/... ./fec/... ./rtmpchunk/... ./transport/... ./bench/netem/...
 LINT = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fmt fuzz wasm ffmpeg web browser kills worlds soak load compare demo clip check long
+.PHONY: help build test race lint fmt fuzz wasm ffmpeg web browser firefox kills worlds soak load compare demo clip check long
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ browser: ## the SDK and the pages in Chromium; needs node, Chromium and ffmpeg. 
 	cd web/e2e && npm ci --silent --no-audit --no-fund && npm run -s types && npm run -s unit
 	cd web/e2e && npm run -s pages && npm run -s vectors && npm run -s others
 	cd web/e2e && node --test --test-concurrency=1 --test-name-pattern="over a WebSocket|blocked from the beginning|server restarts|expired" sdk.js
+
+firefox: ## calls in Firefox, and with Chromium; needs node, firefox-esr, Chromium, PulseAudio and ffmpeg
+	cd web/e2e && npm ci --silent --no-audit --no-fund && npm run -s firefox
 
 kills: ## servers are killed in mid-call, and while 2,000 callers race for agents; about a minute
 	DUET_CALLERS=2000 DUET_KILLS=20 DUET_RECORD_KILLS=5 $(GO) test -count=1 -v -run 'TestServerKilled|TestCrowd|TestRecordingsKilled' ./cmd/duet

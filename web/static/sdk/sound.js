@@ -1,6 +1,12 @@
 // The page's side of a player's sound: an AudioContext, which a page may only start after somebody has touched it, and the worklet in it.
 
 const clockEvery = 500;
+/**
+ * Firefox stands still, the page with it, when it is asked for its output's latency while that output begins: both wait for one lock. So it is not asked, and
+ * this is taken for it, in ms.
+ */
+const firefoxLatency = 25;
+const firefox = navigator.userAgent.includes("Firefox/");
 
 export class Sound {
   /** @type {AudioContext | null} */ #context = null;
@@ -38,11 +44,12 @@ export class Sound {
     const {port1, port2} = new MessageChannel();
     node.port.postMessage({type: "worker", port: port1}, [port1]);
     const clock = () => {
-      const t = context.getOutputTimestamp();
       if (context.state !== "running") return;
+      const t = firefox ? {} : context.getOutputTimestamp();
       // Some browsers say nothing of their output: then it is now, and what they say of its latency.
       const told = t.performanceTime && t.contextTime;
-      const epoch = performance.timeOrigin + (told ? Number(t.performanceTime) : performance.now() + 1000 * (context.outputLatency || context.baseLatency || 0));
+      const latency = firefox ? firefoxLatency : 1000 * (context.outputLatency || context.baseLatency || 0);
+      const epoch = performance.timeOrigin + (told ? Number(t.performanceTime) : performance.now() + latency);
       node.port.postMessage({type: "clock", context: told ? t.contextTime : context.currentTime, epoch});
     };
     this.#timer = setInterval(clock, clockEvery);
