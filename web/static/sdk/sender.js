@@ -24,6 +24,8 @@ const keyFrameEvery = 10_000;
 /** An encoder whose target moved less than this share is left alone. */
 const configureShare = 0.1;
 const configureEvery = 250;
+/** What the core begins with, in kbit/s, within the limits. */
+const startBitrate = 1000;
 /** How often the plan is looked at. */
 const planEvery = 250;
 /** An encoder that is full for so long, in ms, does not work, whatever the browser says of it. */
@@ -93,7 +95,7 @@ export class Sender {
     this.#core = core;
     this.#config = config;
     this.#tell = tell;
-    this.#target = Math.min(1000, config.maxBitrate);
+    this.#target = Math.max(config.minBitrate, Math.min(startBitrate, config.maxBitrate)); // the core tells of changes only
   }
 
   /** What was captured, encoded and left out, and what the encoder makes. */
