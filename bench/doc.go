@@ -4,4 +4,6 @@
 //
 //	client ── UDP ──▶ Proxy ── netem.Link up ───▶ UDP ── target
 //	       ◀── UDP ──       ◀── netem.Link down ── UDP ──
+//
+// [Wire] is one around a network namespace, for whatever speaks whatever in there.
 package bench

@@ -12,6 +12,7 @@ func newBench(s streams) *cobra.Command {
 	cmd.AddCommand(newBenchLink(s))
 	cmd.AddCommand(newBenchRmcat(s))
 	cmd.AddCommand(newBenchProxy(s))
+	cmd.AddCommand(newBenchWire(s))
 	cmd.AddCommand(newBenchSignaling(s))
 	cmd.AddCommand(newBenchRecord(s))
 	cmd.AddCommand(newBenchLoad(s))

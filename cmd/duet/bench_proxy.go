@@ -24,7 +24,7 @@ const (
 
 func newBenchProxy(s streams) *cobra.Command {
 	p := benchProxy{s: s}
-	var up, down string
+	var links linkFlags
 	cmd := &cobra.Command{
 		Use:   "proxy --to HOST:PORT",
 		Short: "Put a bad network between two programs, in real time",
@@ -44,12 +44,9 @@ Traces, beside files in mahimahi's format:
 It ends with --duration or when it is interrupted, and then tells what became of the datagrams.`,
 		Args: exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, pair := range [][2]string{{"rate", "trace"}, {"queue", "queue-bytes"}, {"burst", "burst-time"}} {
-				if cmd.Flags().Changed(pair[0]) && cmd.Flags().Changed(pair[1]) {
-					return misusef("--%s and --%s are two ways to say the same: give one", pair[0], pair[1])
-				}
+			if err := links.into(cmd, &p.links); err != nil {
+				return err
 			}
-			p.links.Up, p.links.Down = strings.Fields(up), strings.Fields(down)
 			if err := p.prepare(); err != nil {
 				return err
 			}
@@ -59,25 +56,44 @@ It ends with --duration or when it is interrupted, and then tells what became of
 	f := cmd.Flags()
 	f.StringVar(&p.cfg.Listen, "listen", "127.0.0.1:0", "address for clients; port 0 picks a free one")
 	f.StringVar(&p.cfg.Target, "to", "", "HOST:PORT that their datagrams go to")
-	for _, setting := range bench.ProxySettings() {
-		if setting.Name == bench.SettingCut {
-			continue // for one direction or a while, not for all and always
-		}
-		flag := f.VarPF(&proxyFlag{pairs: &p.links.Both, setting: setting}, setting.Name, "", setting.Help)
-		if setting.Switch() {
-			flag.NoOptDefVal = "true"
-		}
-	}
-	f.StringVar(&up, "up", "", `settings from clients to the server alone, such as "rate=500k loss=5%"`)
-	f.StringVar(&down, "down", "", "settings from the server to clients alone")
-	f.StringArrayVar(&p.links.At, "at", nil, `change on the way, such as "10s rate=500k" or "10s up loss=5%"; may be repeated`)
-	f.StringArrayVar(&p.links.Outages, "outage", nil, "AT,FOR or AT,FOR,up or AT,FOR,down: a time without a network; may be repeated")
-	f.Uint64Var(&p.links.Seed, "seed", 1, "of everything that is drawn")
+	links.add(cmd, &p.links)
 	f.IntVar(&p.cfg.MaxFlows, "clients", bench.DefaultMaxFlows, "clients at once; one more takes the place of the one that was silent longest")
 	f.DurationVar(&p.every, "every", defaultProxyEvery, "how often a line tells how it goes, on standard error; 0s: never")
 	f.DurationVar(&p.duration, "duration", 0, "how long to carry datagrams; 0s: until interrupted")
 	f.BoolVar(&p.json, "json", false, "print the summary as JSON")
 	return cmd
+}
+
+// linkFlags are what people say of the two links of a proxy or a wire.
+type linkFlags struct{ up, down string }
+
+func (l *linkFlags) add(cmd *cobra.Command, to *bench.ProxyLinks) {
+	f := cmd.Flags()
+	for _, setting := range bench.ProxySettings() {
+		if setting.Name == bench.SettingCut {
+			continue // for one direction or a while, not for all and always
+		}
+		flag := f.VarPF(&proxyFlag{pairs: &to.Both, setting: setting}, setting.Name, "", setting.Help)
+		if setting.Switch() {
+			flag.NoOptDefVal = "true"
+		}
+	}
+	f.StringVar(&l.up, "up", "", `settings from clients to the server alone, such as "rate=500k loss=5%"`)
+	f.StringVar(&l.down, "down", "", "settings from the server to clients alone")
+	f.StringArrayVar(&to.At, "at", nil, `change on the way, such as "10s rate=500k" or "10s up loss=5%"; may be repeated`)
+	f.StringArrayVar(&to.Outages, "outage", nil, "AT,FOR or AT,FOR,up or AT,FOR,down: a time without a network; may be repeated")
+	f.Uint64Var(&to.Seed, "seed", 1, "of everything that is drawn")
+}
+
+// into completes what the flags have said.
+func (l *linkFlags) into(cmd *cobra.Command, to *bench.ProxyLinks) error {
+	for _, pair := range [][2]string{{"rate", "trace"}, {"queue", "queue-bytes"}, {"burst", "burst-time"}} {
+		if cmd.Flags().Changed(pair[0]) && cmd.Flags().Changed(pair[1]) {
+			return misusef("--%s and --%s are two ways to say the same: give one", pair[0], pair[1])
+		}
+	}
+	to.Up, to.Down = strings.Fields(l.up), strings.Fields(l.down)
+	return nil
 }
 
 func proxyTraceHelp() string {
@@ -158,7 +174,7 @@ func (b *benchProxy) run(ctx context.Context) error {
 	if !b.json {
 		fmt.Fprintf(b.s.out, "proxy  %s to %s\n", p.Addr(), b.cfg.Target)
 	}
-	b.watch(ctx, p)
+	watchLinks(ctx, b.s.err, b.every, p)
 	p.Close() // after which nothing changes any more
 	took := time.Duration(0)
 	if began := p.Began(); !began.IsZero() {
@@ -171,13 +187,19 @@ func (b *benchProxy) run(ctx context.Context) error {
 	return printProxy(b.s.out, &r)
 }
 
-// watch tells how it goes until ctx ends.
-func (b *benchProxy) watch(ctx context.Context, p *bench.Proxy) {
-	if b.every == 0 {
+// carrying is a proxy or a wire.
+type carrying interface {
+	Began() time.Time
+	Stats() bench.ProxyStats
+}
+
+// watchLinks tells how it goes until ctx ends.
+func watchLinks(ctx context.Context, to io.Writer, every time.Duration, p carrying) {
+	if every == 0 {
 		<-ctx.Done()
 		return
 	}
-	tick := time.NewTicker(b.every)
+	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var earlier bench.ProxyStats
 	last := time.Now()
@@ -198,7 +220,11 @@ func (b *benchProxy) watch(ctx context.Context, p *bench.Proxy) {
 		now, s := time.Now(), p.Stats()
 		r := bench.ReportProxy(earlier, s, now.Sub(last))
 		earlier, last = s, now
-		fmt.Fprintf(b.s.err, "%7.1fs  up %s  |  down %s  |  %d clients\n", now.Sub(began).Seconds(), proxyLine(&r.Up), proxyLine(&r.Down), s.Flows)
+		line := fmt.Sprintf("%7.1fs  up %s  |  down %s", now.Sub(began).Seconds(), proxyLine(&r.Up), proxyLine(&r.Down))
+		if s.Opened > 0 {
+			line += fmt.Sprintf("  |  %s", plural(s.Flows, "client", "clients"))
+		}
+		fmt.Fprintln(to, line)
 	}
 }
 
@@ -220,6 +246,10 @@ func printProxy(w io.Writer, r *bench.ProxyReport) error {
 		fmt.Fprintf(w, ", of whom %d had to give way", r.Evicted)
 	}
 	fmt.Fprint(w, "\n\n")
+	return printLinks(w, r)
+}
+
+func printLinks(w io.Writer, r *bench.ProxyReport) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(name string, value func(d *bench.ProxyDirection) string) {
 		fmt.Fprintf(t, "%s\t%s\t%s\t\n", name, value(&r.Up), value(&r.Down))
