@@ -46,7 +46,8 @@ type sender struct {
 	stream string
 	list   []rtmpchunk.Message
 	ppm    int64       // by which its clock is fast
-	sent   [2][][]byte // bodies of frames, by kind
+	sent   [2][][]byte // what is to be kept, by kind: bodies of frames, key frames of the picture with their parameter sets in front
+	sets   []byte
 }
 
 // send gives the recorder what is captured in a span of real time, the clip again and again. lost says which frames do not come.
@@ -65,7 +66,13 @@ func (s *sender) send(begin time.Time, from, to time.Duration, lost func(i int) 
 			}
 			m.Timestamp = uint32(own.Milliseconds())
 			m.Payload = bytes.Clone(m.Payload)
-			if body, ok := rtmpchunk.Body(m); ok && info.Packet == rtmpchunk.PacketFrames {
+			body, ok := rtmpchunk.Body(m)
+			switch {
+			case ok && info.Packet == rtmpchunk.PacketSequenceStart && info.Kind == rtmpchunk.Video:
+				s.sets = (&coding{codec: info.Codec, config: body}).parameterSets()
+			case ok && info.Packet == rtmpchunk.PacketFrames && info.Kind == rtmpchunk.Video && info.Key:
+				s.sent[info.Kind] = append(s.sent[info.Kind], append(bytes.Clone(s.sets), body...))
+			case ok && info.Packet == rtmpchunk.PacketFrames:
 				s.sent[info.Kind] = append(s.sent[info.Kind], body)
 			}
 			s.rec.Frame(s.stream, Frame{Message: m, Run: 1, Captured: begin.Add(at)})

@@ -30,7 +30,7 @@ type track struct {
 	kind   rtmpchunk.Kind
 	coding coding
 	scale  uint32
-	sets   []byte // to be put before the next key frame
+	sets   []byte // before each key frame: a decoder that goes back to one before a change of size has the later ones
 
 	samples []*sample // whole: how long each lasts is known
 	pending *sample   // the newest: the next one will tell

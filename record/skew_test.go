@@ -103,7 +103,7 @@ func TestSkew(t *testing.T) {
 			n := d.trackOf(t, user, k)
 			off[i][k] = make([]time.Duration, int(lasts/time.Second))
 			for j, b := range d.bodies[n] {
-				at := time.Duration(binary.BigEndian.Uint64(b)) * time.Microsecond
+				at := time.Duration(binary.BigEndian.Uint64(b[len(b)-8:])) * time.Microsecond // behind a key frame's parameter sets
 				off[i][k][int(at/time.Second)] = d.times[n][j] - at
 			}
 			if want := int((lasts - (back - outage)) / [2]time.Duration{audioStep, videoStep}[k] * 85 / 100); len(d.bodies[n]) < want {

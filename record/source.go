@@ -120,9 +120,7 @@ func (r *Recording) configure(s *source, info rtmpchunk.Info, config []byte) err
 		return nil
 	}
 	if c := (coding{codec: info.Codec, config: config}); (*t).coding.codec == info.Codec && k == rtmpchunk.Video {
-		if (*t).sets = c.parameterSets(); bytes.Equal(config, (*t).coding.config) {
-			(*t).sets = nil // as it was at first
-		}
+		(*t).sets = c.parameterSets()
 		c.picture(nil, &s.meta)
 		return r.note(&Note{Text: "picture", Stream: s.Name, User: s.User, Detail: fmt.Sprintf("%d×%d", c.width, c.height)})
 	}
@@ -139,6 +137,7 @@ func (r *Recording) newTrack(s *source, t **track, k rtmpchunk.Kind, c coding) e
 		s.refused = true
 		return r.note(&Note{Text: "too-many-tracks", Stream: s.Name, User: s.User, Detail: fmt.Sprintf("there are %d: this one is left out", maxTracks)})
 	}
+	(*t).sets = c.parameterSets()
 	detail := fmt.Sprintf("track %d: %s", (*t).id, c.codec)
 	if k == rtmpchunk.Video {
 		detail += fmt.Sprintf(", %d×%d", c.width, c.height)
