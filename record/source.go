@@ -129,7 +129,7 @@ func (r *Recording) configure(s *source, info rtmpchunk.Info, config []byte) err
 }
 
 func (r *Recording) newTrack(s *source, t **track, k rtmpchunk.Kind, c coding) error {
-	name := fmt.Sprintf("%s (%s) %s", s.User, s.Role, k)
+	name := fmt.Sprintf("%s%s) %s", trackOwner(s.User), s.Role, k)
 	if *t = r.mux.addTrack(name, k, c); *t == nil {
 		if s.refused {
 			return nil

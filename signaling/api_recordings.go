@@ -23,8 +23,8 @@ type Recordings interface {
 	Find(call string) (*RecordingView, error)
 	// Verify checks a recording; the report is JSON.
 	Verify(ctx context.Context, call string) (json.RawMessage, error)
-	// Open opens the media of a part, 1 for the first.
-	Open(call string, part int) (io.ReadSeekCloser, time.Time, error)
+	// Open opens the media of a part, 1 for the first; with a user's ID, those of that party alone.
+	Open(call string, part int, party string) (io.ReadSeekCloser, time.Time, error)
 	// Export writes all files of a recording as a ZIP.
 	Export(w io.Writer, call string) error
 	Delete(call string) error
@@ -284,7 +284,7 @@ func getRecordingMedia(x *exchange) (any, error) {
 			return nil, &desk.Error{Code: desk.Malformed, Text: "part is a number from 1"}
 		}
 	}
-	f, modified, err := lib.Open(x.id(), part)
+	f, modified, err := lib.Open(x.id(), part, q.Get("party"))
 	if err != nil {
 		return nil, err
 	}

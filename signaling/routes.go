@@ -64,7 +64,7 @@ func routes() []route {
 		{pattern: "GET /v1/recordings/{id}/export", summary: "A recording with all that is needed to check it, as a ZIP; kept in the log", scope: auth.ScopeAudit, roles: hear, handle: exportRecording},
 		{pattern: "POST /v1/recordings/{id}/exported", summary: "Keep in the log that a recording was exported from the disk", scope: auth.ScopeAdmin, handle: notedExport},
 		{pattern: "POST /v1/recordings/{id}/ticket", summary: "A URL to see a recording with, good for 5 minutes; kept in the log", scope: auth.ScopeAudit, roles: hear, reply: ticketReply{}, handle: postTicket},
-		{pattern: "GET /v1/recordings/{id}/media", summary: "The media, with ranges: ticket=, part=", open: true, ticket: true, handle: getRecordingMedia},
+		{pattern: "GET /v1/recordings/{id}/media", summary: "The media, with ranges: ticket=, part=; party=USER: those of one party, for players that show one", open: true, ticket: true, handle: getRecordingMedia},
 		{pattern: "DELETE /v1/recordings/{id}", summary: "Delete a recording; refused before its time, and kept in the log", scope: auth.ScopeAdmin, handle: deleteRecording},
 		{pattern: "PUT /v1/recordings/{id}/hold", summary: "Keep a recording whatever its time", scope: auth.ScopeAdmin, request: holdRequest{}, handle: holdRecording},
 		{pattern: "DELETE /v1/recordings/{id}/hold", summary: "End a hold", scope: auth.ScopeAdmin, handle: releaseRecording},

@@ -38,7 +38,7 @@ func openRecordings(data string) (signaling.Recordings, error) {
 // refusal says in the interface's terms why something can't be done.
 func refusal(call string, err error) error {
 	switch {
-	case errors.Is(err, record.ErrNone), errors.Is(err, os.ErrNotExist):
+	case errors.Is(err, record.ErrNone), errors.Is(err, record.ErrNoTrack), errors.Is(err, os.ErrNotExist):
 		return signaling.NoRecording(call)
 	case errors.Is(err, record.ErrRetained):
 		return &desk.Error{Code: desk.Conflict, Text: err.Error()}
@@ -102,8 +102,8 @@ func (l *recordings) Verify(_ context.Context, call string) (json.RawMessage, er
 	return json.Marshal(report)
 }
 
-// Open opens the media of one.
-func (l *recordings) Open(call string, part int) (io.ReadSeekCloser, time.Time, error) {
+// Open opens the media of one, or one party's of it.
+func (l *recordings) Open(call string, part int, party string) (io.ReadSeekCloser, time.Time, error) {
 	s, err := record.Find(l.dir, call)
 	if err != nil {
 		return nil, time.Time{}, refusal(call, err)
@@ -120,7 +120,15 @@ func (l *recordings) Open(call string, part int) (io.ReadSeekCloser, time.Time, 
 	if err != nil {
 		return nil, time.Time{}, errors.Join(err, f.Close())
 	}
-	return f, info.ModTime(), nil
+	if party == "" {
+		return f, info.ModTime(), nil
+	}
+	view, err := record.PartyView(f, party)
+	if err != nil {
+		_ = f.Close()
+		return nil, time.Time{}, refusal(call, err)
+	}
+	return view, info.ModTime(), nil
 }
 
 // Export writes all files of one as a ZIP.

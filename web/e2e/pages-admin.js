@@ -43,7 +43,21 @@ describe("administration", () => {
     await boss.locator("#recordings button", {hasText: "Check"}).click();
     await until("the verdict", async () => /Genuine/.test(await text(boss, "recordings")));
     await boss.locator("#recordings button", {hasText: "Play"}).click();
-    await until("the film runs", async () => (await boss.locator("#film").evaluate((v) => /** @type {HTMLVideoElement} */ (v).currentTime)) > 0.5);
+    /** @typedef {HTMLVideoElement & {webkitAudioDecodedByteCount: number, webkitVideoDecodedByteCount: number}} Film */
+    const films = () => boss.locator("#views figure").evaluateAll((list) => list.map((figure) => {
+      const v = /** @type {Film} */ (figure.querySelector("video"));
+      return {name: figure.textContent, at: v.currentTime, paused: v.paused, heard: v.webkitAudioDecodedByteCount > 0, seen: v.webkitVideoDecodedByteCount > 0 && v.videoWidth > 0};
+    }));
+    await until("both parties are seen and heard", async () => {
+      const [a, b, ...more] = await films();
+      return !more.length && [a, b].some((f) => f.name === "Ann Lee") && [a, b].every((f) => f.at > 0.5 && f.heard && f.seen) && Math.abs(a.at - b.at) < 0.3;
+    });
+    await boss.locator("#views video").first().evaluate((v) => {
+      /** @type {HTMLVideoElement} */ (v).pause();
+      /** @type {HTMLVideoElement} */ (v).currentTime = 0.8;
+    });
+    await until("they stop, and go back, together", async () => (await films()).every((f) => f.paused && Math.abs(f.at - 0.8) < 0.2));
+    await shot(boss, "admin-playback");
     await shot(boss, "admin-recordings");
     const [file] = await Promise.all([boss.waitForEvent("download"), boss.locator("#recordings button", {hasText: "Export"}).click()]);
     assert.match(file.suggestedFilename(), /\.zip$/);

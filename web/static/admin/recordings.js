@@ -2,11 +2,13 @@
 
 import {clock, el, failed, has, make, t, when, write} from "../shared/ui.js";
 import {action, table} from "./table.js";
+import {Views} from "./views.js";
 
 const pageSize = 50;
 
 export class Recordings {
   #session;
+  #views;
   /** @type {any[]} */ #list = [];
   #more = false;
   #elsewhere = false;
@@ -16,7 +18,7 @@ export class Recordings {
   constructor(session) {
     this.#session = session;
     el("more").onclick = () => void this.#load(this.#list.length).catch(failed);
-    /** @type {HTMLVideoElement} */ (el("film")).onerror = () => failed({message: t("playback_failed")});
+    this.#views = new Views(el("views"), () => failed({message: t("playback_failed")}));
   }
 
   look() {
@@ -66,10 +68,8 @@ export class Recordings {
       el("parts").replaceChildren(...(r.parts > 1 ? Array.from({length: r.parts}, (_, i) => make("button", {
         class: "slim", type: "button", "aria-pressed": String(i + 1 === part), click: () => this.#play(r, i + 1),
       }, t("part", {n: i + 1}))) : []));
-      const film = /** @type {HTMLVideoElement} */ (el("film"));
-      film.src = `${v.url}&part=${part}`;
       el("playback").scrollIntoView({block: "nearest"});
-      await film.play().catch(() => undefined); // the person can press the button
+      await this.#views.show(r.parties.map((/** @type {any} */ p) => ({name: p.name || p.user, url: `${v.url}&part=${part}&party=${encodeURIComponent(p.user)}`})));
     } catch (e) {
       failed(e);
     }
