@@ -6,8 +6,7 @@
 //   await showsPictures(page, "live-player");
 //   await hearsTone(page, "live-player");
 //
-// Environment: CHROMIUM (default /usr/bin/chromium), DUET (a binary that is built already), DUET_BRIDGE (a program that serves pages and carriers
-// in front of a server that has none: it is given --http, --relay, --api and --webtransport).
+// Environment: CHROMIUM (default /usr/bin/chromium), DUET (a binary that is built already).
 
 import {execFileSync, spawn} from "node:child_process";
 import {mkdtempSync, rmSync} from "node:fs";
@@ -85,44 +84,35 @@ export async function until(what, look, timeout = 10_000) {
 
 /**
  * Starts a server on ports of its own.
- * @param {{args?: string[]}} [options] args: more flags of `duet serve`
+ * @param {{host?: string, args?: string[]}} [options] host: where browsers come to; args: more flags of `duet serve`
  * @returns {Promise<Server>}
  */
-export async function startServer({args = []} = {}) {
+export async function startServer({host = "127.0.0.1", args = []} = {}) {
   const binary = duet(), data = mkdtempSync(path.join(os.tmpdir(), "duet-e2e-"));
   const ports = {http: await freePort(), udp: await freePort(), webtransport: await freePort()};
-  const bridge = process.env.DUET_BRIDGE, front = bridge ? await freePort() : ports.http;
-  /** @type {import("node:child_process").ChildProcess[]} */ let children = [];
+  /** @type {import("node:child_process").ChildProcess | null} */ let child = null;
   let log = "";
-  /** @param {string} program @param {string[]} argv */
-  const child = (program, argv) => {
-    const c = spawn(program, argv, {stdio: ["ignore", "pipe", "pipe"]});
-    for (const s of [c.stdout, c.stderr]) s?.on("data", (b) => (log += b));
-    children.push(c);
-    return c;
-  };
-  const origin = `http://127.0.0.1:${front}`;
+  const origin = `http://${host}:${ports.http}`;
   const start = async () => {
-    const wt = bridge ? [] : ["--webtransport", `127.0.0.1:${ports.webtransport}`];
-    child(binary, ["serve", "--data", data, "--udp", `127.0.0.1:${ports.udp}`, "--rtmp", "", "--http", `127.0.0.1:${ports.http}`, "--sync", "10ms", ...wt, ...args]);
-    if (bridge) {
-      child(bridge, ["--http", `127.0.0.1:${front}`, "--relay", `127.0.0.1:${ports.udp}`, "--api", `http://127.0.0.1:${ports.http}`, "--webtransport", `127.0.0.1:${ports.webtransport}`]);
-    }
+    const c = spawn(binary, ["serve", "--data", data, "--udp", `127.0.0.1:${ports.udp}`, "--rtmp", "", "--http", `${host}:${ports.http}`,
+      "--webtransport", `${host}:${ports.webtransport}`, "--sync", "10ms", ...args], {stdio: ["ignore", "pipe", "pipe"]});
+    for (const s of [c.stdout, c.stderr]) s.on("data", (b) => (log += b));
+    child = c;
     await until("the server answers", async () => {
-      if (children.some((c) => c.exitCode !== null)) throw new Error("the server ended: " + log);
-      const health = await fetch(`http://127.0.0.1:${ports.http}/healthz`), page = await fetch(origin + "/sdk/elements.js");
+      if (c.exitCode !== null) throw new Error("the server ended: " + log);
+      const health = await fetch(origin + "/healthz"), page = await fetch(origin + "/sdk/elements.js");
       return health.ok && page.ok;
     }, startTimeout);
   };
   const stop = async () => {
-    const old = children;
-    children = [];
-    await Promise.all(old.map((c) => new Promise((resolve) => {
-      if (c.exitCode !== null || c.signalCode !== null) return resolve(undefined);
+    const c = child;
+    child = null;
+    if (!c || c.exitCode !== null || c.signalCode !== null) return;
+    await new Promise((resolve) => {
       c.once("exit", resolve);
       c.kill("SIGTERM");
       setTimeout(() => c.kill("SIGKILL"), 3000).unref();
-    })));
+    });
   };
   /** @param {string[]} argv */
   const run = (argv) => execFileSync(binary, [...argv, "--data", data], {encoding: "utf8"}).trim();
@@ -139,17 +129,17 @@ export async function startServer({args = []} = {}) {
 
 /**
  * Starts Chromium.
- * @param {{width?: number, height?: number, args?: string[], noDevices?: boolean, deny?: boolean}} [options] size of the camera's film;
- *   noDevices: neither camera nor microphone; deny: whoever asks for them is refused
+ * @param {{program?: string, width?: number, height?: number, args?: string[], noDevices?: boolean, deny?: boolean}} [options] program: in its place;
+ *   size of the camera's film; noDevices: neither camera nor microphone; deny: whoever asks for them is refused
  * @returns {Promise<Browser>}
  */
-export async function launch({width = 640, height = 360, args = [], noDevices = false, deny = false} = {}) {
+export async function launch({program = process.env.CHROMIUM ?? "/usr/bin/chromium", width = 640, height = 360, args = [], noDevices = false, deny = false} = {}) {
   const devices = noDevices ? [] : [
     "--use-fake-device-for-media-stream", `--use-file-for-fake-video-capture=${film(mediaDir, width, height)}`,
     `--use-file-for-fake-audio-capture=${beeps(mediaDir)}`,
   ];
   return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: program,
     headless: true,
     args: [
       "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -1,6 +1,12 @@
-// Networks that are worse than loopback: a way for UDP that can be closed, and given loss and delay.
+// Networks that are worse than loopback: a way for UDP that can be closed, and given loss and delay; and one for everything that a browser does.
 
+import {spawn} from "node:child_process";
 import dgram from "node:dgram";
+import {mkdtempSync, rmSync, writeFileSync} from "node:fs";
+import os from "node:os";
+import path from "node:path";
+
+import {duet, until} from "./harness.js";
 
 /**
  * A way between a browser and a WebTransport port.
@@ -88,4 +94,37 @@ export async function over(context, port) {
       await route.abort().catch(() => {}); // the server is not there, or the page is not there any more
     }
   });
+}
+
+/**
+ * A bad network that a browser of its own is behind, with TCP and UDP.
+ * @typedef {object} Wire
+ * @property {string} host this machine, seen from there
+ * @property {string} program starts Chromium there
+ * @property {() => Promise<void>} close
+ */
+
+/**
+ * Puts Chromium into a network namespace behind `duet bench wire`: Linux, as root.
+ * @param {string[]} args what the wire is like, such as "--loss", "5%"
+ * @returns {Promise<Wire>}
+ */
+export async function wire(args) {
+  const name = "duete2e", host = "10.203.9.1", dir = mkdtempSync(path.join(os.tmpdir(), "duet-wire-")), program = path.join(dir, "chromium");
+  writeFileSync(program, `#!/bin/sh\nexec ip netns exec ${name} ${process.env.CHROMIUM ?? "/usr/bin/chromium"} "$@"\n`, {mode: 0o755});
+  const child = spawn(duet(), ["bench", "wire", "--name", name, "--subnet", "10.203.9.0/30", "--every", "0s", ...args], {stdio: ["ignore", "pipe", "pipe"]});
+  let said = "";
+  for (const s of [child.stdout, child.stderr]) s.on("data", (b) => (said += b));
+  await until("a wire", () => {
+    if (child.exitCode !== null) throw new Error("the wire ended: " + said);
+    return said.includes("wire  this machine is");
+  });
+  return {
+    host, program,
+    close: async () => {
+      child.kill("SIGINT");
+      await until("the wire's end", () => child.exitCode !== null);
+      rmSync(dir, {recursive: true});
+    },
+  };
 }
