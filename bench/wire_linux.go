@@ -19,7 +19,7 @@ func openWire(ctx context.Context, cfg *WireConfig, near, far netip.Addr) (ends 
 		return ends, nil, errors.New("making a network takes root: run it with sudo")
 	}
 	ip := func(args ...string) error {
-		out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput()
+		out, err := exec.CommandContext(ctx, "ip", args...).CombinedOutput() //nolint:gosec // our own arguments
 		switch {
 		case errors.Is(err, exec.ErrNotFound):
 			return errors.New("there is no ip command here: install iproute2")
