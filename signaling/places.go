@@ -37,15 +37,18 @@ func viewPlace(p *desk.Place) *placeView {
 	return v
 }
 
-// same reports whether a caller would see no difference.
+// same reports whether a caller would see no difference. How many wait behind is of interest to the first, and would be news to all with every caller that comes.
 func (v *placeView) same(w *placeView) bool {
 	if v == nil || w == nil {
 		return v == w
 	}
-	if v.Estimate == nil || w.Estimate == nil {
-		return v.Call == w.Call && v.Position == w.Position && v.Estimate == w.Estimate && v.Queue == w.Queue
+	if v.Call != w.Call || v.Queue != w.Queue || v.Position != w.Position || v.Of != w.Of && v.Position <= placesAtOnce {
+		return false
 	}
-	return v.Call == w.Call && v.Position == w.Position && *v.Estimate == *w.Estimate && v.Queue == w.Queue
+	if v.Estimate == nil || w.Estimate == nil {
+		return v.Estimate == w.Estimate
+	}
+	return *v.Estimate == *w.Estimate
 }
 
 // places tells all callers in line where they are. One goroutine does it for all.

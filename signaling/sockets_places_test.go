@@ -93,3 +93,24 @@ func TestPlaceAfterTransfer(t *testing.T) {
 		carl.until("call.transfer")
 	}
 }
+
+// Who is first in line sees how many wait behind, also where nothing else changes.
+func TestPlacesBehind(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	first, second := s.join("ann caller", 0), s.join("bob caller", 0)
+	of := func(want float64) {
+		t.Helper()
+		for v := first.until("queue.position"); v["of"] != want; v = first.until("queue.position") {
+			if v["position"] != 1.0 {
+				t.Fatalf("got %v", v)
+			}
+		}
+	}
+	first.ask("queue.join", object{"queue": "q"})
+	of(1)
+	second.ask("queue.join", object{"queue": "q"})
+	of(2)
+	second.ask("call.hangup", object{"call": second.until("queue.position").text("call")})
+	of(1)
+}
