@@ -33,6 +33,7 @@ func TestWire(t *testing.T) {
 	const delay = 30 * time.Millisecond
 	link := netem.Config{Delay: delay}
 	cfg := WireConfig{Name: "duettest", Subnet: netip.MustParsePrefix("10.203.7.4/30"), Up: link, Down: link}
+	_ = exec.Command("ip", "netns", "del", cfg.Name).Run() // of a test that was killed
 	w, err := StartWire(t.Context(), cfg)
 	if err != nil && strings.Contains(err.Error(), "not permitted") { // root of a container
 		t.Skip(err)

@@ -13,7 +13,7 @@ import {controls, hints, quality} from "../shared/controls.js";
 import {icon} from "../shared/icons.js";
 import {chime} from "../shared/ring.js";
 import {begin as beginLanguage, clock, el, failed, listener, make, show, shown, since, store, stored, t, value, why, write} from "../shared/ui.js";
-import {checkWords, chosen, lookAtNetwork, startCheck, stopCheck} from "./check.js";
+import {checkWords, chosen, startCheck, stopCheck} from "./check.js";
 import {forget, invited, lobby, sign} from "./sign.js";
 
 const me = /** @type {any} */ (el("me")), them = /** @type {any} */ (el("them"));
@@ -297,5 +297,5 @@ if (before) {
   queueChosen = before.queue;
   void loadLobby().then(() => start(before.name, true));
 } else {
-  void Promise.all([loadLobby(), startCheck(), lookAtNetwork()]);
+  void Promise.all([loadLobby(), startCheck()]);
 }

@@ -34,16 +34,24 @@ async function open(kind, id) {
 
 /** What the network is like, as a function. @type {() => string} */ let network = () => t("net_checking");
 
-/** Looks at the network, once. @param {string} [server] */
-export async function lookAtNetwork(server) {
+/** The look at it, until it is over. @type {AbortController | null} */ let looking = null;
+let looked = false;
+
+/** Looks at the network, once. */
+async function lookAtNetwork() {
+  if (looked || looking) return;
+  const c = (looking = new AbortController());
   try {
-    const {udp, tcp} = await checkNetwork(server);
+    const {udp, tcp} = await checkNetwork(undefined, c.signal);
+    looked = true;
     const way = udp.ok ? udp : tcp;
     const values = {rtt: Math.round(way.rtt), loss: Math.round(100 * way.loss), rate: (way.rate / 1e6).toFixed(1)};
     const poor = way.ok && (way.rtt > 300 || way.loss > 0.15 || way.rate < 500_000);
     network = () => (way.ok ? t(udp.ok ? "net_udp" : "net_tcp", values) + (poor ? " " + t("net_poor") : "") : t("err_unreachable"));
   } catch {
-    network = () => t("err_unreachable");
+    if (!c.signal.aborted) network = () => t("err_unreachable");
+  } finally {
+    if (looking === c) looking = null;
   }
   write("network-check", network());
 }
@@ -51,6 +59,7 @@ export async function lookAtNetwork(server) {
 /** Opens camera and microphone and shows them. A call is possible without either, and the page says so. */
 export async function startCheck() {
   stopCheck();
+  void lookAtNetwork();
   const mine = ++turn;
   matters = [];
   const usable = navigator.mediaDevices && supported();
@@ -79,8 +88,10 @@ export async function startCheck() {
   checkWords();
 }
 
-/** Lets go of the devices: the call opens them anew. */
+/** Lets go of devices and network: the call opens them anew. */
 export function stopCheck() {
+  looking?.abort();
+  looking = null;
   turn++;
   quiet();
   quiet = () => undefined;

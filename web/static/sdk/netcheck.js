@@ -22,17 +22,19 @@ const soon = (p) => Promise.race([p, pause(connectWithin).then(() => Promise.rej
 /**
  * Both ways that a call could take, looked at side by side.
  * @param {string} [server] origin
+ * @param {AbortSignal} [signal] ends it, with an error: a call that begins has the network to itself
  * @returns {Promise<{udp: Way, tcp: Way}>}
  */
-export async function checkNetwork(server = location.origin) {
-  const r = await fetch(new URL("/v1/carriers", server), {cache: "no-store"});
+export async function checkNetwork(server = location.origin, signal) {
+  const r = await fetch(new URL("/v1/carriers", server), {cache: "no-store", signal});
   const info = await r.json();
-  const [udp, tcp] = await Promise.all([overTransport(info.webtransport).catch(() => none), overSocket(new URL(info.websocket + "/check", server)).catch(() => none)]);
+  const [udp, tcp] = await Promise.all([overTransport(info.webtransport, signal).catch(() => none), overSocket(new URL(info.websocket + "/check", server), signal).catch(() => none)]);
+  signal?.throwIfAborted();
   return {udp, tcp};
 }
 
-/** @param {{url: string, hashes?: string[]} | undefined} at @returns {Promise<Way>} */
-async function overTransport(at) {
+/** @param {{url: string, hashes?: string[]} | undefined} at @param {AbortSignal} [signal] @returns {Promise<Way>} */
+async function overTransport(at, signal) {
   if (!at || typeof WebTransport === "undefined") return none;
   /** @type {WebTransportOptions} */ const options = {congestionControl: "low-latency"};
   if (at.hashes?.length) options.serverCertificateHashes = at.hashes.map((h) => ({algorithm: "sha-256", value: Uint8Array.from(atob(h), (c) => c.charCodeAt(0))}));
@@ -49,14 +51,14 @@ async function overTransport(at) {
         if (done) return;
         heard(value);
       }
-    })().catch(() => undefined));
+    })().catch(() => undefined), signal);
   } finally {
     session.close();
   }
 }
 
-/** @param {URL} url @returns {Promise<Way>} */
-async function overSocket(url) {
+/** @param {URL} url @param {AbortSignal} [signal] @returns {Promise<Way>} */
+async function overSocket(url, signal) {
   url.protocol = url.protocol === "http:" ? "ws:" : "wss:";
   const socket = new WebSocket(url, "duet.carrier.1");
   socket.binaryType = "arraybuffer";
@@ -69,13 +71,14 @@ async function overSocket(url) {
       const m = new Uint8Array(2 + b.length);
       new DataView(m.buffer).setUint16(0, b.length);
       m.set(b, 2);
+      if (socket.readyState !== WebSocket.OPEN) throw new Error("the server went away");
       socket.send(m);
     }, (heard) => {
       socket.onmessage = (e) => {
         const all = new Uint8Array(e.data), view = new DataView(e.data);
         for (let i = 0; i + 2 <= all.length; i += 2 + view.getUint16(i)) heard(all.subarray(i + 2, i + 2 + view.getUint16(i)));
       };
-    });
+    }, signal);
   } finally {
     socket.close();
   }
@@ -85,9 +88,10 @@ async function overSocket(url) {
  * Sends to an echo: first little, for time and loss, then as much as a good call needs.
  * @param {(b: Uint8Array) => void} send
  * @param {(heard: (b: Uint8Array) => void) => void} listen
+ * @param {AbortSignal} [signal]
  * @returns {Promise<Way>}
  */
-async function measure(send, listen) {
+async function measure(send, listen, signal) {
   /** @type {number[]} */ const times = [];
   /** @type {number[]} */ const sent = [];
   let back = 0, bytes = 0;
@@ -100,6 +104,7 @@ async function measure(send, listen) {
     }
   });
   const datagram = (/** @type {number} */ n, /** @type {number} */ size) => {
+    signal?.throwIfAborted();
     const b = new Uint8Array(size);
     new DataView(b.buffer).setUint32(0, n);
     send(b);
