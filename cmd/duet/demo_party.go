@@ -46,6 +46,7 @@ type demoParty struct {
 
 	mu        sync.Mutex // guards what follows
 	sent, got []rtmpchunk.Message
+	begun     bool // a key frame was got
 	stats     []client.Stats
 	whole     chan struct{} // closed when as much was played as the clip has
 }
@@ -142,8 +143,10 @@ func (p *demoParty) keepSent(m rtmpchunk.Message) {
 func (p *demoParty) keepGot(m rtmpchunk.Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.got) == len(clipFromKey()) {
-		return
+	info := rtmpchunk.Classify(m)
+	p.begun = p.begun || info.Key
+	if len(p.got) == len(clipFromKey()) || !p.begun && !info.Record {
+		return // who came at once has sound from before the first key frame too
 	}
 	if p.got = append(p.got, m); len(p.got) == len(clipFromKey()) {
 		close(p.whole)
