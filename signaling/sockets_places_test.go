@@ -47,7 +47,11 @@ func TestPlaces(t *testing.T) {
 	anna.ask("room.open", nil)
 	call := anna.until("call.offered").text("call")
 	for _, i := range []int{3, 25} {
-		if v := callers[i].until("queue.position"); v["estimate"] == nil || v["agents"] != 1.0 {
+		v := callers[i].until("queue.position")
+		for v["estimate"] == nil { // how many came behind is told before
+			v = callers[i].until("queue.position")
+		}
+		if v["agents"] != 1.0 {
 			t.Errorf("with an agent: %v", v)
 		}
 	}
